@@ -39,7 +39,7 @@ class PixelSize:
     raw_x: float | None = None
     raw_unit: str | None = None
     source: str = "none"
-    """Where the number came from, for example ``dm3 ImageList.Calibrations``, ``sheet``, ``none``."""
+    """Where the number came from: ``sheet``, ``dm3 ImageList.Calibrations``, ``none`` …"""
     trust: Trust = Trust.UNKNOWN
 
     @property
