@@ -1,0 +1,16 @@
+"""Where things are kept: pixels (Zarr), rows (DuckLake), work units (ledger), models (MLflow)."""
+
+from nanolake.storage.images import ImageStore, StoredImage, array_sha256
+from nanolake.storage.ledger import Claim, Ledger, Unit, unit_key
+from nanolake.storage.tables import Lake
+
+__all__ = [
+    "Claim",
+    "ImageStore",
+    "Lake",
+    "Ledger",
+    "StoredImage",
+    "Unit",
+    "array_sha256",
+    "unit_key",
+]

@@ -1,0 +1,306 @@
+"""The lake: DuckLake tables, OME-Zarr pixels and the ledger of work units under one folder.
+
+::
+
+    LAKE/lake.json         what this folder is, and the format's version
+    LAKE/catalog.sqlite    DuckLake's catalogue
+    LAKE/tables/           rows, as Parquet
+    LAKE/pixels/           pictures and label images, as OME-Zarr
+    LAKE/ledger.sqlite     work units
+    LAKE/models/           MLflow's database and artifacts
+    LAKE/reports/          written reports
+
+Tables are append-only: a correction is a new row, and the ``*_current`` views choose the newest.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nanolake import __version__
+from nanolake.contracts import conform, ddl, load_tables
+from nanolake.errors import LakeError, LakeNotFoundError, QueryError
+from nanolake.storage.images import ImageStore
+from nanolake.storage.ledger import Ledger, owner_name
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+FORMAT_VERSION = 1
+_EXTENSIONS = ("ducklake", "sqlite_scanner")
+_LEDGER_TABLE = "work_unit"
+_LOCK_TIMEOUT_S = 300.0
+
+
+class Lake:
+    """One lake on a local disk. Open it with `Lake.open`, make it with `Lake.create`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.images = ImageStore(root / "pixels")
+        self._writer: duckdb.DuckDBPyConnection | None = None
+
+    @classmethod
+    def create(cls, root: Path | str) -> Lake:
+        """Make a lake in an empty or new folder, or open the one that is there."""
+        folder = Path(root).expanduser().resolve()
+        if (folder / "lake.json").exists():
+            return cls.open(folder)
+        if folder.exists() and any(folder.iterdir()):
+            raise LakeError(f"{folder} is not empty and not a lake: name a new folder")
+        for part in ("tables", "pixels", "models", "reports"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        lake = cls(folder)
+        lake._create_tables()
+        about = {
+            "format_version": FORMAT_VERSION,
+            "lake_id": uuid.uuid4().hex,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "nanolake_version": __version__,
+        }
+        (folder / "lake.json").write_text(json.dumps(about, indent=2) + "\n")
+        return lake
+
+    @classmethod
+    def open(cls, root: Path | str) -> Lake:
+        """Open a lake; raise `LakeNotFoundError` or, for another format, `LakeError`."""
+        folder = Path(root).expanduser().resolve()
+        try:
+            about = json.loads((folder / "lake.json").read_text())
+        except FileNotFoundError:
+            raise LakeNotFoundError(
+                f"there is no lake at {folder}: make one with `nanolake init {root}`"
+            ) from None
+        if about["format_version"] != FORMAT_VERSION:
+            raise LakeError(
+                f"the lake at {folder} has format {about['format_version']}, this nanolake "
+                f"({__version__}) reads format {FORMAT_VERSION}: install the nanolake that wrote it"
+            )
+        return cls(folder)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger of work units."""
+        return Ledger(self.root / "ledger.sqlite")
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow keeps the lake's models and grouping runs."""
+        return f"sqlite:///{self.root / 'models' / 'mlflow.sqlite'}"
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a read-only DuckDB connection: all tables and views, nothing outside the lake."""
+        connection = _connection()
+        try:
+            connection.execute(
+                f"ATTACH 'ducklake:sqlite:{self.root / 'catalog.sqlite'}' AS lake (READ_ONLY)"
+            )
+            self._attach_ledger(connection)
+            connection.execute("USE lake")
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET allowed_directories = ['{self.root / 'tables'}/']")
+            connection.execute(
+                f"SET allowed_paths = ['{self.root / 'catalog.sqlite'}', "
+                f"'{self.root / 'ledger.sqlite'}']"
+            )
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            yield connection
+        finally:
+            connection.close()
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> pa.Table:
+        """Answer one SELECT as an Arrow table; raise `QueryError` for anything else.
+
+        ``parameters`` fill ``?`` or ``$name`` in the text.
+        """
+        import duckdb
+
+        with self.connect() as connection:
+            try:
+                _require_select(connection, sql)
+                return connection.execute(sql, parameters or None).to_arrow_table()
+            except duckdb.Error as error:
+                raise QueryError(f"{error}".strip()) from None
+
+    def commit(
+        self, tables: Mapping[str, Any], *, message: str, unit_keys: Sequence[str] = ()
+    ) -> int | None:
+        """Append rows to many tables in one transaction; return the snapshot's id.
+
+        ``tables`` maps a table's name to anything `contracts.conform` takes. The units' keys go
+        into the commit's extra information, where `recover` finds them after a crash. Nothing is
+        written, and None returned, where there are no rows and no units.
+        """
+        ready = {name: conform(name, rows) for name, rows in tables.items()}
+        ready = {name: rows for name, rows in ready.items() if rows.num_rows}
+        if not ready and not unit_keys:
+            return None
+        with self._lock():
+            return _append(self._open_writer(), ready, message, unit_keys)
+
+    def recover(self) -> tuple[int, int]:
+        """Settle what dead processes left claimed; return (found committed, given back)."""
+        claimed = self.ledger.abandoned()
+        if not claimed:
+            return 0, 0
+        committed = self._committed(set(claimed))
+        by_snapshot: dict[int, dict[str, float]] = {}
+        for key, snapshot in committed.items():
+            by_snapshot.setdefault(snapshot, {})[key] = 0.0
+        for snapshot, keys in by_snapshot.items():
+            self.ledger.finish(keys, snapshot)
+        self.ledger.release(set(claimed) - set(committed))
+        return len(committed), len(claimed) - len(committed)
+
+    def close(self) -> None:
+        """Close the writing connection, if any; the lake may be used again afterwards."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _committed(self, keys: set[str]) -> dict[str, int]:
+        rows = self.query(
+            "SELECT snapshot_id, commit_extra_info FROM lake.snapshots() "
+            "WHERE commit_extra_info IS NOT NULL"
+        ).to_pylist()
+        found = {}
+        for row in rows:
+            units = json.loads(row["commit_extra_info"]).get("units", [])
+            found.update({key: row["snapshot_id"] for key in units if key in keys})
+        return found
+
+    def _attach_ledger(self, connection: duckdb.DuckDBPyConnection) -> None:
+        _ = self.ledger  # the file must be there before it is attached
+        connection.execute(
+            f"ATTACH '{self.root / 'ledger.sqlite'}' AS ledger (TYPE sqlite, READ_ONLY)"
+        )
+        connection.execute(f"CREATE TEMP VIEW {_LEDGER_TABLE} AS FROM ledger.{_LEDGER_TABLE}")
+
+    def _create_tables(self) -> None:
+        from nanolake.query import view_statements
+
+        with self._lock():
+            connection = self._open_writer()
+            connection.execute("CALL lake.set_option('parquet_compression', 'zstd')")
+            connection.execute("BEGIN")
+            for name in load_tables():
+                if name != _LEDGER_TABLE:
+                    connection.execute(ddl(name))
+            for statement in view_statements():
+                connection.execute(statement)
+            connection.execute(
+                "CALL lake.set_commit_message($author, 'create the lake', extra_info => $info)",
+                {"author": owner_name(), "info": json.dumps({"nanolake": __version__})},
+            )
+            connection.execute("COMMIT")
+
+    def _open_writer(self) -> duckdb.DuckDBPyConnection:
+        if self._writer is None:
+            self._writer = _connection()
+            # Inlined rows would live in the catalogue, out of reach of plain Parquet readers.
+            self._writer.execute(
+                f"ATTACH 'ducklake:sqlite:{self.root / 'catalog.sqlite'}' AS lake (DATA_PATH "
+                f"'{self.root / 'tables'}', META_JOURNAL_MODE 'WAL', DATA_INLINING_ROW_LIMIT 0)"
+            )
+            self._writer.execute("USE lake")
+        return self._writer
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One writer at a time: SQLite's own locking stalls for seconds under four writers."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(str(self.root / ".lock"), timeout=_LOCK_TIMEOUT_S):
+                yield
+        except Timeout:
+            raise LakeError(
+                f"{self.root} has been locked by another writer for {_LOCK_TIMEOUT_S:.0f} s: "
+                "is a run stuck? `nanolake status` names the owners of open work"
+            ) from None
+
+
+def extension_path(name: str) -> Path:
+    """Return the file of a DuckDB extension inside its installed wheel; no network is used."""
+    import importlib.util
+
+    import duckdb
+
+    package = f"duckdb_extension_{name}"
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise LakeError(
+            f"DuckDB's extension {name} is not installed: pip install "
+            f"duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
+        )
+    folder = Path(spec.origin).parent / "extensions" / f"v{duckdb.__version__}"
+    file = folder / f"{name}.duckdb_extension"
+    if not file.is_file():
+        raise LakeError(
+            f"DuckDB's extension {name} is installed for another version than DuckDB "
+            f"{duckdb.__version__}: install the versions that requirements.lock names"
+        )
+    return file
+
+
+def _connection() -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    connection = duckdb.connect(
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+    )
+    for name in _EXTENSIONS:
+        connection.execute(f"LOAD '{extension_path(name)}'")
+    return connection
+
+
+def _require_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    import duckdb
+
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise QueryError(f"one statement at a time, please: this text holds {len(statements)}")
+    allowed = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+    if statements[0].type not in allowed:
+        raise QueryError(
+            f"only questions are answered here (SELECT, FROM, EXPLAIN), not "
+            f"{statements[0].type.name}: rows enter a lake through the pipeline"
+        )
+
+
+def _append(
+    connection: duckdb.DuckDBPyConnection,
+    tables: Mapping[str, pa.Table],
+    message: str,
+    unit_keys: Sequence[str],
+) -> int:
+    info = json.dumps({"nanolake": __version__, "units": list(unit_keys)})
+    connection.execute("BEGIN")
+    try:
+        for name, rows in tables.items():
+            connection.register("incoming", rows)
+            connection.execute(f'INSERT INTO "{name}" BY NAME SELECT * FROM incoming')
+            connection.unregister("incoming")
+        connection.execute(
+            "CALL lake.set_commit_message($author, $message, extra_info => $info)",
+            {"author": owner_name(), "message": message, "info": info},
+        )
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    row = connection.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()
+    return int(row[0]) if row else 0
