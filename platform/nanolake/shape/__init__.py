@@ -1,0 +1,40 @@
+"""Shape parameters of single particles: crops, the network, its predictor and re-simulation.
+
+Importing this module loads no heavy library: each name is fetched where it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nanolake.shape.crops import CROP_PX, cut
+    from nanolake.shape.predictor import ShapePredictor, predict_particles
+    from nanolake.shape.resimulate import resimulate
+    from nanolake.shape.settings import ShapeTrainSettings
+
+__all__ = [
+    "CROP_PX",
+    "ShapePredictor",
+    "ShapeTrainSettings",
+    "cut",
+    "predict_particles",
+    "resimulate",
+]
+
+_HOME = {
+    "CROP_PX": "crops",
+    "ShapePredictor": "predictor",
+    "ShapeTrainSettings": "settings",
+    "cut": "crops",
+    "predict_particles": "predictor",
+    "resimulate": "resimulate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_HOME[name]}")
+    return getattr(module, name)

@@ -1,0 +1,171 @@
+"""Crops: one particle's mask, centred and brought to one size, made without a random step.
+
+Decision 0005: the network sees the mask only. A crop then cannot depend on polarity, fill,
+contrast or the picture around the particle, by construction; what is left to training is rotation
+and the wear of the mask's edge. The same function cuts the simulated crystals that the network is
+trained on and the particles of a micrograph.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from nanolake.errors import PictureError, SettingsError
+
+CROP_PX = 64
+"""Side of a crop."""
+FILL = 0.92
+"""The particle's farthest point lies at this share of the way from the crop's centre to its edge."""
+
+
+def cut(
+    labels: NDArray[Any],
+    pixels: NDArray[Any] | None = None,
+    *,
+    size: int = CROP_PX,
+    fill: float = FILL,
+    pixel_aspect: float = 1.0,
+) -> NDArray[np.float32]:
+    """Return one crop a particle, (n, size, size) float32 (y, x), in ascending order of label.
+
+    The particle's centroid is the crop's centre; its farthest pixel from there lies at ``fill`` of
+    half the side, so a crop does not tell the size. ``pixel_aspect`` is pixel height / pixel width:
+    crops have square pixels. Without ``pixels`` a crop holds the share of each crop pixel that the
+    particle covers (0 … 1, bilinear where enlarged, area mean where reduced); with ``pixels``
+    ((y, x), any number type) that share times the grey value, everything else 0. Touching
+    particles do not appear in one another's crop.
+
+    Does not turn, pad at random or normalise. Raises `PictureError` where ``labels`` is not a
+    (y, x) array of non-negative integers or ``pixels`` has another shape.
+    """
+    ids, index = labelled(labels)
+    _check(labels, pixels, size, fill, pixel_aspect)
+    crops = np.zeros((ids.size, size, size), np.float32)
+    if ids.size == 0:
+        return crops
+    geometry = _geometry(labels, index, ids.size, float(pixel_aspect))
+    grey = np.empty((0, 0), np.float32) if pixels is None else pixels.astype(np.float32)
+    _sample(labels, ids.astype(np.int64), geometry, grey, fill, float(pixel_aspect), crops)
+    return crops
+
+
+def labelled(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the labels present (ascending, without 0) and the table label -> row (-1: none)."""
+    if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+        raise PictureError(
+            "not_an_image",
+            f"labels must be a (y, x) array of integers, not {labels.dtype} of shape "
+            f"{labels.shape}; give one label image at a time",
+        )
+    if labels.size and int(labels.min()) < 0:
+        raise PictureError("not_an_image", f"labels holds {labels.min()}; labels start at 0")
+    highest = int(labels.max(initial=0))
+    if highest > 16 * labels.size + 65_535:
+        raise PictureError(
+            "not_an_image",
+            f"labels holds {highest} in {labels.size} pixels; renumber the labels from 1",
+        )
+    present = np.bincount(labels.ravel(), minlength=highest + 1) > 0
+    present[0] = False
+    ids = np.flatnonzero(present)
+    index = np.full(highest + 1, -1, np.int64)
+    index[ids] = np.arange(ids.size)
+    return ids, index
+
+
+def _check(
+    labels: NDArray[Any], pixels: NDArray[Any] | None, size: int, fill: float, aspect: float
+) -> None:
+    if pixels is not None and pixels.shape != labels.shape:
+        raise PictureError(
+            "not_an_image",
+            f"pixels {pixels.shape} and labels {labels.shape} must be one picture's, of one shape",
+        )
+    if size < 8 or not 0.0 < fill <= 1.0:
+        raise SettingsError(f"size={size}, fill={fill}: size must be 8 or more, fill in (0, 1]")
+    if not (np.isfinite(aspect) and aspect > 0.0):
+        raise SettingsError(f"pixel_aspect={aspect} must be positive: pixel height / pixel width")
+
+
+@numba.njit(cache=True)  # type: ignore[misc]
+def _geometry(
+    labels: NDArray[Any], index: NDArray[np.int64], count: int, aspect: float
+) -> NDArray[np.float64]:
+    """Return (count, 3): centroid y, x in px and the farthest pixel edge from it in pixel widths."""
+    out = np.zeros((count, 3))
+    area = np.zeros(count)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if labels[y, x]:
+                i = index[labels[y, x]]
+                area[i] += 1.0
+                out[i, 0] += y
+                out[i, 1] += x
+    for i in range(count):
+        out[i, 0] /= area[i]
+        out[i, 1] /= area[i]
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if labels[y, x]:
+                i = index[labels[y, x]]
+                dy, dx = (y - out[i, 0]) * aspect, x - out[i, 1]
+                out[i, 2] = max(out[i, 2], dy * dy + dx * dx)
+    for i in range(count):
+        out[i, 2] = np.sqrt(out[i, 2]) + 0.5
+    return out
+
+
+@numba.njit(cache=True)  # type: ignore[misc]
+def _sample(
+    labels: NDArray[Any],
+    ids: NDArray[np.int64],
+    geometry: NDArray[np.float64],
+    grey: NDArray[np.float32],
+    fill: float,
+    aspect: float,
+    crops: NDArray[np.float32],
+) -> None:
+    """Fill each crop: the mean of k x k bilinear samples of the mask in every crop pixel."""
+    size = crops.shape[1]
+    for i in range(crops.shape[0]):
+        cy, cx, reach = geometry[i]
+        step_x = 2.0 * reach / (fill * size)
+        step_y = step_x / aspect
+        k_y = min(int(np.ceil(step_y)), 16)
+        k_x = min(int(np.ceil(step_x)), 16)
+        limit = (reach / step_x + 1.5) ** 2
+        for row in range(size):
+            v = row + 0.5 - 0.5 * size
+            for column in range(size):
+                u = column + 0.5 - 0.5 * size
+                if u * u + v * v > limit:
+                    continue
+                total = 0.0
+                for a in range(k_y):
+                    y = cy + (v + (a + 0.5) / k_y - 0.5) * step_y
+                    for b in range(k_x):
+                        x = cx + (u + (b + 0.5) / k_x - 0.5) * step_x
+                        total += _bilinear(labels, grey, ids[i], y, x)
+                crops[i, row, column] = total / (k_y * k_x)
+
+
+@numba.njit(cache=True, inline="always")  # type: ignore[misc]
+def _bilinear(
+    labels: NDArray[Any], grey: NDArray[np.float32], label: int, y: float, x: float
+) -> float:
+    """Return the mask of ``label`` (times the grey value, where given) at a point, 0 outside."""
+    y0, x0 = int(np.floor(y)), int(np.floor(x))
+    total = 0.0
+    for row in range(y0, y0 + 2):
+        if row < 0 or row >= labels.shape[0]:
+            continue
+        for column in range(x0, x0 + 2):
+            if column < 0 or column >= labels.shape[1] or labels[row, column] != label:
+                continue
+            weight = (1.0 - abs(y - row)) * (1.0 - abs(x - column))
+            total += weight * (grey[row, column] if grey.size else 1.0)
+    return total

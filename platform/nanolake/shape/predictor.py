@@ -1,0 +1,132 @@
+"""Inference: mask crops to p, d, L_ratio and their uncertainties. ONNX Runtime only, no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanolake.errors import ModelError
+from nanolake.shape.crops import cut, labelled
+from nanolake.shape.resimulate import resimulate
+from nanolake.simulate.superellipse import canonical
+
+SHIPPED = Path(__file__).parent / "weights" / "nanolake-shape.onnx"
+"""The weights that come with the package; the model card lies beside them."""
+_BATCH = 256
+
+
+class ShapePredictor:
+    """Holds one trained network; calling it predicts a batch of crops.
+
+    Loads in ``__init__``, works in ``__call__``: what a Ray actor, a Dask worker or a web page
+    holds. ``weights`` None means the shipped ones. Deterministic: the same crops, weights and
+    machine give the same numbers. Raises `ModelError` where the file is missing or is no shape
+    network.
+    """
+
+    def __init__(self, weights: Path | str | None = None, threads: int = 1) -> None:
+        path = Path(weights) if weights is not None else SHIPPED
+        content = _read(path)
+        self.model_id: str = hashlib.sha256(content).hexdigest()[:16]
+        self._session = _session(content, path, threads)
+        inputs = self._session.get_inputs()
+        self.crop_px: int = int(inputs[0].shape[1])
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.name: str = metadata.get("name", path.stem)
+        self.card: dict[str, Any] = json.loads(metadata.get("card", "{}"))
+
+    def __call__(self, crops: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Predict mask crops of `cut`, (n, crop_px, crop_px) in 0 … 1.
+
+        Returns ``p`` (n,) float32; ``d`` (n,) int32; ``L_ratio`` (n,) float32 in (0, 1], canonical
+        (`superellipse.canonical`); ``log_p_sd`` and ``L_ratio_sd`` (n,) float32, one standard
+        deviation given that d is right (p's natural logarithm); ``d_probability`` (n, 6) float32
+        for d = 1 … 6 and ``d_confidence`` (n,) float32, its largest.
+        """
+        self._check(crops)
+        parts = [
+            self._session.run(None, {"crops": np.asarray(crops[i : i + _BATCH], np.float32)})
+            for i in range(0, len(crops), _BATCH)
+        ] or [[np.zeros((0, 6), np.float32)] * 5]
+        return _select(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _check(self, crops: NDArray[np.float32]) -> None:
+        if crops.ndim != 3 or crops.shape[1:] != (self.crop_px, self.crop_px):
+            raise ModelError(
+                f"crops of shape {crops.shape} do not fit {self.name}, which takes "
+                f"(n, {self.crop_px}, {self.crop_px}): cut them with size={self.crop_px}"
+            )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"cannot read the shape network's weights {path}: {error}; train them with "
+            "`nanolake train` or leave `weights` out for the shipped ones"
+        ) from error
+
+
+def _session(content: bytes, path: Path, threads: int) -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelError(f"{path} is not an ONNX file that can be run: {error}") from error
+    if [item.name for item in session.get_inputs()] != ["crops"]:
+        raise ModelError(f"{path} is an ONNX file, but no shape network: its input is not 'crops'")
+    return session
+
+
+def _select(
+    probability: NDArray[np.float32],
+    log_p: NDArray[np.float32],
+    log_p_sd: NDArray[np.float32],
+    l_ratio: NDArray[np.float32],
+    l_ratio_sd: NDArray[np.float32],
+) -> dict[str, NDArray[Any]]:
+    """Return the pair (p, L) of the most probable d, in canonical form."""
+    rows, best = np.arange(len(probability)), probability.argmax(axis=1)
+    l_best = np.minimum(l_ratio[rows, best], 1.0)
+    p, d, l_folded = canonical(np.exp(log_p[rows, best].astype(float)), best + 1, l_best)
+    return {
+        "p": p.astype(np.float32),
+        "d": d.astype(np.int32),
+        "L_ratio": l_folded.astype(np.float32),
+        "log_p_sd": log_p_sd[rows, best],
+        "L_ratio_sd": l_ratio_sd[rows, best],
+        "d_confidence": probability[rows, best],
+        "d_probability": probability,
+    }
+
+
+def predict_particles(
+    pixels: NDArray[Any] | None,
+    labels: NDArray[Any],
+    predictor: ShapePredictor,
+    *,
+    pixel_aspect: float = 1.0,
+) -> dict[str, NDArray[Any]]:
+    """Predict every particle of one label image and draw the prediction over its mask.
+
+    ``labels`` (y, x) integers, 0 background; ``pixels`` is not looked at (decision 0005: the
+    network sees masks) and may be None. ``pixel_aspect`` is pixel height / pixel width. Returns
+    ``label`` (n,) int64 ascending, the arrays of `ShapePredictor` and of `resimulate`
+    (``phi_rad``, ``jaccard``): the columns of ``schemas/tables/shape_prediction.toml``.
+    """
+    ids, _ = labelled(labels)
+    crops = cut(labels, size=predictor.crop_px, pixel_aspect=pixel_aspect)
+    predicted = predictor(crops)
+    fit = resimulate(crops, predicted["p"], predicted["d"], predicted["L_ratio"])
+    return {"label": ids, **predicted, **fit}
