@@ -46,7 +46,7 @@ class StoredImage:
 def array_sha256(array: NDArray[Any]) -> str:
     """Return the SHA-256 of dtype, shape and C-ordered bytes of an array."""
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+    digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
@@ -108,15 +108,19 @@ class ImageStore:
         """Return a lazy `xarray.DataArray` with dims ``y``, ``x``; in nm where calibrated."""
         import xarray as xr
 
-        data = xr.open_zarr(str(self.root / path), consolidated=False, chunks=None)["0"]
+        data: xr.DataArray = xr.open_zarr(str(self.root / path), consolidated=False, chunks=None)[
+            "0"
+        ]
         scale = self.scale_nm(path)
         if scale is None:
-            return data.assign_attrs(units="px")
+            uncalibrated: xr.DataArray = data.assign_attrs(units="px")
+            return uncalibrated
         coords = {
             axis: (axis, np.arange(data.sizes[axis]) * step, {"units": "nm"})
             for axis, step in zip(("y", "x"), scale, strict=True)
         }
-        return data.assign_coords(coords)
+        calibrated: xr.DataArray = data.assign_coords(coords)
+        return calibrated
 
     def scale_nm(self, path: str) -> tuple[float, float] | None:
         """Return the pixel size (y, x) in nm that stands in the picture's own metadata."""

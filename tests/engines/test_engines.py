@@ -1,0 +1,60 @@
+"""The same cases over serial, Dask and Ray: an engine must not change a result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nanolake.engines import Engine, open_engine
+from nanolake.errors import SettingsError
+from nanolake.testing.tasks import CountOpens, DieOnce, Divide
+
+ENGINES = [
+    "serial",
+    pytest.param("dask", marks=pytest.mark.dask),
+    pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow]),
+]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with open_engine(request.param, workers=2) as opened:
+        yield opened
+
+
+def test_results_and_faults_are_the_same_on_every_engine(engine: Engine) -> None:
+    outcomes = {outcome.item: outcome for outcome in engine.map(Divide(), [0, 1, 2, 3, 4])}
+    assert sorted(outcomes) == [0, 1, 2, 3, 4]
+    assert [outcomes[i].result for i in (1, 2, 4)] == [12.0, 6.0, 3.0]
+    assert outcomes[3].fault is not None
+    assert outcomes[3].fault.reason == "constant"
+    assert outcomes[3].fault.trace == ""  # our own refusals need no trace
+    assert outcomes[0].fault is not None
+    assert outcomes[0].fault.reason == "error"
+    assert "ZeroDivisionError" in outcomes[0].fault.message
+
+
+def test_no_items_give_no_outcomes(engine: Engine) -> None:
+    assert list(engine.map(Divide(), [])) == []
+
+
+def test_a_task_is_opened_once_a_worker(engine: Engine, tmp_path: Path) -> None:
+    assert len(list(engine.map(CountOpens(tmp_path), range(20)))) == 20
+    processes = [name.name.split("-")[0] for name in tmp_path.iterdir()]
+    assert 1 <= len(processes) <= engine.workers
+    assert len(set(processes)) == len(processes)
+
+
+def test_a_killed_worker_loses_nothing(engine: Engine, tmp_path: Path) -> None:
+    task = DieOnce(tmp_path / "died", os.getpid())
+    outcomes = list(engine.map(task, range(6)))
+    assert sorted(outcome.result for outcome in outcomes) == [0, 10, 20, 30, 40, 50]
+    assert (tmp_path / "died").exists() == (engine.name != "serial")
+
+
+def test_unknown_engine_lists_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match="serial, dask, ray"):
+        open_engine("spark")
