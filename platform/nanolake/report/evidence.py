@@ -1,0 +1,163 @@
+"""What speaks for and against the shape groups, in words a chemist can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nanolake.report import numbers
+
+MIN_MARGIN = 0.06
+"""How far a silhouette must stand above the null where the grouping does not say itself."""
+
+Pair = tuple[str, str, str]
+
+
+def stands_out(grouping: Mapping[str, Any]) -> bool | None:
+    """Return whether the groups stand above data without structure; None where no null was run.
+
+    ``stands_out`` decides where given. Otherwise the silhouette must exceed the null's mean by
+    ``min_margin`` (0.06) and by three of the null's standard deviations. One group never does.
+    """
+    if grouping.get("stands_out") is not None:
+        return bool(grouping["stands_out"])
+    if (grouping.get("k") or 0) < 2:
+        return False
+    margin = _margin(grouping)
+    if margin is None:
+        return None
+    needed = max(
+        grouping.get("min_margin") or MIN_MARGIN, 3.0 * (grouping.get("null_silhouette_sd") or 0.0)
+    )
+    return bool(margin >= needed)
+
+
+def grouping_verdict(grouping: Mapping[str, Any]) -> tuple[str, str]:
+    """Return ``good``, ``warn`` or ``unknown``, and the sentence that says why."""
+    found = stands_out(grouping)
+    if (grouping.get("k") or 0) == 1:
+        return "warn", (
+            "No groups: no division of these particles stands above one of data without structure."
+        )
+    if found is None:
+        return "unknown", (
+            "The grouping was not held against data without structure: whether these groups are "
+            "more than slices of one cloud is not known."
+        )
+    if found:
+        return "good", (
+            "The groups stand above data without structure: the silhouette is "
+            f"{numbers.fixed(_margin(grouping), 2)} above that of random data of the same "
+            "covariance."
+        )
+    return "warn", (
+        "These groups do not stand above structureless data: random data of the same covariance "
+        "divides about as well. Read them as slices of one continuous population, not as kinds "
+        "of particle."
+    )
+
+
+def grouping_pairs(grouping: Mapping[str, Any]) -> list[Pair]:
+    """Return rows (measure, these particles, data without structure)."""
+    sd = grouping.get("null_silhouette_sd")
+    null = _number(_null(grouping))
+    spread = f" ± {numbers.fixed(sd, 3)}" if sd is not None and null != numbers.ABSENT else ""
+    rows = [
+        ("Silhouette", _number(grouping.get("silhouette")), f"{null}{spread}"),
+        (
+            "Stability (adjusted Rand index between bootstrap runs)",
+            _number(grouping.get("stability_ari")),
+            _number(grouping.get("null_stability_ari")),
+        ),
+        (
+            "Cophenetic correlation",
+            _number(grouping.get("cophenetic")),
+            _number(grouping.get("null_cophenetic")),
+        ),
+        ("Calinski-Harabasz", _number(grouping.get("calinski_harabasz"), 0), numbers.ABSENT),
+        ("Davies-Bouldin", _number(grouping.get("davies_bouldin")), numbers.ABSENT),
+    ]
+    return [row for row in rows if row[1] != numbers.ABSENT]
+
+
+def classifier_pairs(classifier: Mapping[str, Any]) -> list[Pair]:
+    """Return rows (how it was tested, these particles, data without structure)."""
+    rows = [
+        (words, numbers.percent(_first(classifier, keys)), numbers.percent(_first(classifier, nulls)))
+        for words, keys, nulls in ACCURACIES
+    ]
+    return [row for row in rows if row[1] != numbers.ABSENT]
+
+
+def classifier_words(classifier: Mapping[str, Any]) -> str:
+    """Say what the accuracy is worth beside the null's."""
+    own, null = classifier.get("accuracy"), classifier.get("null_accuracy")
+    if own is None or null is None:
+        return ""
+    if own - null < 0.02:
+        return (
+            "The same classifier does as well on groups cut from data without structure: this "
+            "accuracy says that the groups have clear borders, not that they are real."
+        )
+    return (
+        f"On groups cut from data without structure the same classifier reaches "
+        f"{numbers.percent(null)}; only what lies above that speaks for the groups."
+    )
+
+
+ACCURACIES = (
+    ("Held-out particles", ("accuracy",), ("null_accuracy",)),
+    (
+        "Cross-validation",
+        ("cross_validation_accuracy", "cv_accuracy", "cv_accuracy_mean"),
+        ("null_cv_accuracy",),
+    ),
+    (
+        "Held-out micrographs",
+        ("held_out_micrograph", "accuracy_held_out_micrograph", "micrograph_accuracy"),
+        ("null_held_out_micrograph",),
+    ),
+    (
+        "Held-out experiments",
+        ("held_out_experiment", "accuracy_held_out_experiment", "experiment_accuracy"),
+        ("null_held_out_experiment",),
+    ),
+)
+
+GROUPING_SHOWN = {
+    "k", "silhouette", "null_silhouette", "null_silhouette_mean", "null_silhouette_sd",
+    "stability_ari", "null_stability_ari", "cophenetic", "null_cophenetic", "margin",
+    "calinski_harabasz", "davies_bouldin", "stands_out", "min_margin", "tried", "finer",
+}  # fmt: skip
+CLASSIFIER_SHOWN = {"confusion", "confusion_matrix", "classes", "labels"} | {
+    key for _, keys, nulls in ACCURACIES for key in keys + nulls
+}
+
+
+def confusion(classifier: Mapping[str, Any]) -> Any:
+    """Return the confusion matrix, or None."""
+    return _first(classifier, ("confusion", "confusion_matrix"))
+
+
+def classes(classifier: Mapping[str, Any]) -> Any:
+    """Return the names of the matrix's rows, or None."""
+    return _first(classifier, ("classes", "labels"))
+
+
+def _margin(grouping: Mapping[str, Any]) -> float | None:
+    if grouping.get("margin") is not None:
+        return float(grouping["margin"])
+    own, null = grouping.get("silhouette"), _null(grouping)
+    return None if own is None or null is None else float(own) - float(null)
+
+
+def _null(grouping: Mapping[str, Any]) -> Any:
+    return _first(grouping, ("null_silhouette_mean", "null_silhouette"))
+
+
+def _first(mapping: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    return next((mapping[key] for key in keys if mapping.get(key) is not None), None)
+
+
+def _number(value: Any, places: int = 3) -> str:
+    return numbers.fixed(value, places)
