@@ -43,8 +43,8 @@ class PictureError(NanolakeError, ValueError):
     """A picture cannot be used. ``reason`` is a stable word for the failure table.
 
     Reasons: ``empty``, ``truncated``, ``unreadable``, ``unknown_format``, ``wrong_extension``,
-    ``too_large``, ``not_finite``, ``constant``, ``diffraction``, ``spectrum``, ``complex``,
-    ``not_an_image``, ``missing_file``, ``missing_extra``.
+    ``too_large``, ``too_small``, ``not_finite``, ``constant``, ``diffraction``, ``spectrum``,
+    ``complex``, ``not_an_image``, ``sidecar``, ``missing_file``, ``missing_extra``.
     """
 
     def __init__(self, reason: str, message: str) -> None:
