@@ -1,0 +1,14 @@
+"""Shape groups: particles alike in shape, found without labels and held against a null."""
+
+from nanolake.group.grouping import Grouping, group
+from nanolake.group.settings import FEATURES, PARAMETERS, SIZE, GroupSettings, select_columns
+
+__all__ = [
+    "FEATURES",
+    "PARAMETERS",
+    "SIZE",
+    "GroupSettings",
+    "Grouping",
+    "group",
+    "select_columns",
+]
