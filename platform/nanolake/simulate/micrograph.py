@@ -1,0 +1,112 @@
+"""Whole simulated micrographs with an absolute truth (SCIENCE.md 1).
+
+What is modelled
+    Outlines of eq. 1 of the paper; lognormal sizes; thickness profiles, hollow cores, absorption
+    that differs between particles, bend contours; particles apart, clustered, touching,
+    overlapping or on lattice islands; a carbon film with grain, mottle, dirt and round holes; an
+    uneven beam; Beer-Lambert transmission with a first-order Fresnel fringe, or HAADF; point
+    spread, Poisson noise, camera spread; 8-bit display with gamma and JPEG, or 16-bit counts;
+    scale bar, panel letter and data bar.
+
+What is not (yet)
+    Lattice fringes and diffraction computed from a crystal, a contrast transfer function beyond
+    the first order, drift and astigmatism, scan noise, lacey or particulate supports, core-shell
+    contrast, three-dimensional piles, contamination, detector gain patterns. Outlines are smooth:
+    rough or broken particles are outside eq. 1.
+
+Where to add: a support goes into `texture.film_depth`, an order of particles into `arrange`, a
+thickness into `stamp`, an optical effect into `camera.expose`, print into `annotate`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from nanolake.errors import SettingsError
+from nanolake.simulate.annotate import print_on
+from nanolake.simulate.arrange import Sites, arrange, lattice_sites
+from nanolake.simulate.camera import compress, expose, record
+from nanolake.simulate.families import Draws, draw_particles
+from nanolake.simulate.settings import MicrographSettings
+from nanolake.simulate.stamp import Stamp, make_stamp
+from nanolake.simulate.texture import beam, film_depth
+from nanolake.simulate.truth import SimulatedMicrograph, paint, particle_table
+
+LABEL_MAX = np.iinfo(np.uint16).max
+
+
+def simulate_micrograph(settings: MicrographSettings, seed: int) -> SimulatedMicrograph:
+    """Simulate one micrograph: pixels (y, x) uint8 or uint16, labels (y, x) uint16.
+
+    Same settings and seed, same bytes. Particles, places, stage and noise have random streams of
+    their own, so that another film or dose leaves every particle where it was. Fewer particles
+    than asked are placed where no room is left.
+
+    Raises
+    ------
+    SettingsError
+        The seed is negative, or the coverage asks for more particles than a label map can hold.
+
+    >>> picture = simulate_micrograph(MicrographSettings(height_px=64, width_px=64, count=2), 7)
+    >>> picture.pixels.shape, str(picture.labels.dtype)
+    ((64, 64), 'uint16')
+    """
+    particle_rng, place_rng, stage_rng, noise_rng = _streams(seed)
+    draws = draw_particles(settings, particle_rng)
+    if draws.p.size > LABEL_MAX:
+        raise SettingsError(
+            f"coverage={settings.coverage} makes {draws.p.size} particles; a uint16 label map "
+            f"holds {LABEL_MAX}: ask for less coverage or larger particles"
+        )
+    sites = lattice_sites(settings, draws, place_rng)
+    draws = draws if sites is None else _turned(draws, sites)
+    stamps = _stamps(settings, draws, particle_rng)
+    placement = arrange(settings, stamps, sites, place_rng)
+    painted = paint(settings, stamps, placement)
+    film, light = film_depth(settings, stage_rng), beam(settings, stage_rng)
+    signal = expose(settings, film, painted.depth, light)
+    pixels, printed = print_on(settings, record(settings, signal, noise_rng))
+    labels, particles = particle_table(settings, draws, stamps, placement, painted, printed)
+    return SimulatedMicrograph(
+        pixels=compress(settings, pixels),
+        labels=labels,
+        particles=particles,
+        pixel_size_nm=settings.pixel_size_nm,
+        settings=settings,
+        seed=seed,
+    )
+
+
+def _streams(seed: int) -> list[np.random.Generator]:
+    if seed < 0:
+        raise SettingsError(f"seed={seed} is negative; give a whole number from 0 up")
+    return [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)]
+
+
+def _stamps(settings: MicrographSettings, draws: Draws, rng: np.random.Generator) -> list[Stamp]:
+    return [_stamp(settings, draws, index, rng) for index in range(draws.p.size)]
+
+
+def _stamp(
+    settings: MicrographSettings, draws: Draws, index: int, rng: np.random.Generator
+) -> Stamp:
+    return make_stamp(
+        float(draws.p[index]),
+        int(draws.d[index]),
+        float(draws.l_ratio[index]),
+        float(draws.phi_rad[index]),
+        diameter_px=float(draws.diameter_px[index]),
+        depth=float(draws.depth[index]),
+        family=settings.families[int(draws.family[index])],
+        rng=rng,
+        gap_px=settings.gap_px,
+    )
+
+
+def _turned(draws: Draws, sites: Sites) -> Draws:
+    """Return the first draws, one a site, turned as the sites ask."""
+    kept = sites.phi_rad.size
+    columns = {name: getattr(draws, name)[:kept] for name in vars(draws)}
+    return replace(draws, **{**columns, "phi_rad": sites.phi_rad})
