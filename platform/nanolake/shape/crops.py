@@ -19,7 +19,7 @@ from nanolake.errors import PictureError, SettingsError
 CROP_PX = 64
 """Side of a crop."""
 FILL = 0.92
-"""The particle's farthest point lies at this share of the way from the crop's centre to its edge."""
+"""The particle's farthest point lies at this share of the way from centre to edge."""
 
 
 def cut(
@@ -91,11 +91,11 @@ def _check(
         raise SettingsError(f"pixel_aspect={aspect} must be positive: pixel height / pixel width")
 
 
-@numba.njit(cache=True)  # type: ignore[misc]
+@numba.njit(cache=True)
 def _geometry(
     labels: NDArray[Any], index: NDArray[np.int64], count: int, aspect: float
 ) -> NDArray[np.float64]:
-    """Return (count, 3): centroid y, x in px and the farthest pixel edge from it in pixel widths."""
+    """Return (count, 3): centroid y, x in px and its farthest pixel edge in pixel widths."""
     out = np.zeros((count, 3))
     area = np.zeros(count)
     for y in range(labels.shape[0]):
@@ -119,7 +119,7 @@ def _geometry(
     return out
 
 
-@numba.njit(cache=True)  # type: ignore[misc]
+@numba.njit(cache=True)
 def _sample(
     labels: NDArray[Any],
     ids: NDArray[np.int64],
@@ -153,7 +153,7 @@ def _sample(
                 crops[i, row, column] = total / (k_y * k_x)
 
 
-@numba.njit(cache=True, inline="always")  # type: ignore[misc]
+@numba.njit(cache=True, inline="always")
 def _bilinear(
     labels: NDArray[Any], grey: NDArray[np.float32], label: int, y: float, x: float
 ) -> float:

@@ -30,7 +30,7 @@ class SimulatedSet:
 def simulate_set(
     seed: tuple[int, ...], count: int, *, crop_px: int, paper_share: float
 ) -> SimulatedSet:
-    """Draw ``count`` crystals, wear them as a segmenter would, and cut them. Same seed, same set."""
+    """Draw ``count`` crystals, wear them as a segmenter would, and cut them; fixed by ``seed``."""
     rng = np.random.default_rng(seed)
     truth = draw_triples(rng, count, paper_share=paper_share)
     return SimulatedSet(crops=cut(label_strip(rng, truth), size=crop_px), truth=truth)

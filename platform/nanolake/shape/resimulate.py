@@ -45,7 +45,7 @@ def _polar_grid(size: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return np.hypot(y, x).ravel(), angle.ravel()
 
 
-@numba.njit(cache=True)  # type: ignore[misc]
+@numba.njit(cache=True)
 def _fit(
     masks: NDArray[np.bool_],
     table: NDArray[np.float64],
@@ -73,7 +73,7 @@ def _fit(
                 fitted[i, 1] = value
 
 
-@numba.njit(cache=True)  # type: ignore[misc]
+@numba.njit(cache=True)
 def _best_shift(
     twice: NDArray[np.float64],
     inside: NDArray[np.int64],
@@ -96,7 +96,7 @@ def _best_shift(
     return best
 
 
-@numba.njit(cache=True)  # type: ignore[misc]
+@numba.njit(cache=True)
 def _jaccard(
     twice: NDArray[np.float64],
     inside: NDArray[np.int64],
