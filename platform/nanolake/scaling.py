@@ -114,8 +114,8 @@ def fit_scaling(
     complete = raw[~np.isnan(raw).any(axis=1)]
     spread = _spread(complete)
     kept = np.flatnonzero(spread > 0)
-    left_out = {columns[i]: "constant" for i in np.flatnonzero(spread <= 0)}
-    used = tuple(columns[i] for i in kept)
+    left_out = {columns[int(i)]: "constant" for i in np.flatnonzero(spread <= 0)}
+    used = tuple(columns[int(i)] for i in kept)
     median = np.median(complete[:, kept], axis=0) if len(complete) else np.zeros(len(kept))
     clipped = np.clip((complete[:, kept] - median) / spread[kept], -clip, clip)
     mean, sd = (clipped.mean(axis=0), clipped.std(axis=0)) if len(kept) else (median, median)
