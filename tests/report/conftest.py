@@ -13,8 +13,8 @@ import pytest
 from nanolake.report import ReportData, ReportMicrograph
 from nanolake.simulate.superellipse import outline
 
-KINDS = {1: (8.0, 4, 1.0, 12.0), 2: (3.0, 2, 0.35, 18.0), 3: (2.0, 2, 1.0, 8.0)}
-"""Group -> p, d, L_ratio, size in nm: cubes, rods, spheres."""
+KINDS = {1: (8.0, 2, 0.95, 12.0), 2: (3.0, 2, 0.35, 18.0), 3: (4.0, 3, 0.9, 8.0)}
+"""Group -> p, d, L_ratio, size in nm: cubes, rods, hexagons."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _row(
         "aspect_ratio": 1 / l_ratio + abs(rng.normal(0, 0.08)),
         "circularity": 0.95 - 0.1 * (1 - l_ratio) + rng.normal(0, 0.02),
         "solidity": 0.97 + rng.normal(0, 0.008), "p": p * rng.lognormal(0, 0.1), "d": d,
-        "L_ratio": min(1.0, l_ratio + abs(rng.normal(0, 0.04))),
+        "L_ratio": min(1.0, l_ratio * rng.lognormal(0, 0.05)),
         "jaccard": 0.93 + rng.normal(0, 0.02), "shape_group": kind,
     }  # fmt: skip
 

@@ -100,7 +100,9 @@ class Content:
         try:
             return self.particles[name].to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError) as error:
-            raise ReportError(f"column {name} of the particles must hold numbers: {error}") from None
+            raise ReportError(
+                f"column {name} of the particles must hold numbers: {error}"
+            ) from None
 
 
 def summary(content: Content) -> str:
@@ -125,7 +127,8 @@ def _mean_words(content: Content) -> str:
         return ""
     mean = numbers.plus_minus(found["mean"], found["mean_low"], found["mean_high"])
     spread = numbers.fixed(found["sigma_over_d"], 2)
-    return f"mean equivalent circular diameter {mean} {content.unit}, σ/d {spread}"
+    size = f"{mean} {content.unit}".replace(" ", "\N{NO-BREAK SPACE}")
+    return f"mean equivalent circular diameter {size}, σ/d\N{NO-BREAK SPACE}{spread}"
 
 
 def _losses(data: ReportData) -> str:
@@ -133,7 +136,9 @@ def _losses(data: ReportData) -> str:
     failures = 0 if data.failures is None else len(data.failures)
     one = failures == 1
     failed = numbers.counted(failures, "file")
-    return f"{excluded[0].upper()}{excluded[1:]} excluded, {failed} {'has' if one else 'have'} failed."
+    return (
+        f"{excluded[0].upper()}{excluded[1:]} excluded, {failed} {'has' if one else 'have'} failed."
+    )
 
 
 def size_note(content: Content) -> str:
@@ -206,7 +211,8 @@ def group_cells(table: pd.DataFrame, unit: str) -> tuple[list[Row], list[Row]]:
     for item in columns.QUANTITIES:
         if f"{item.column}_mean" in table:
             means, sds = table[f"{item.column}_mean"], table[f"{item.column}_sd"]
-            places = numbers.column_decimals(sds.tolist())
+            exact = all(mean == round(mean) for mean in means.dropna()) and not sds.any()
+            places = 0 if exact else numbers.column_decimals(sds.tolist())
             cells = [_mean_sd(m, s, places) for m, s in zip(means, sds, strict=True)]
             rows.append({"name": item.title, "cells": cells})
     return heads, rows
@@ -220,7 +226,7 @@ def _mean_sd(mean: float, sd: float, places: int) -> str:
 
 
 def rest(mapping: Mapping[str, Any], used: set[str]) -> list[tuple[str, str]]:
-    """Return what a mapping holds beside ``used``, as words and text; nested values are left out."""
+    """Return what a mapping holds beside ``used``, as words and text; nothing nested."""
     return [
         (key.replace("_", " "), numbers.plain_value(value))
         for key, value in mapping.items()

@@ -83,7 +83,11 @@ def grouping_pairs(grouping: Mapping[str, Any]) -> list[Pair]:
 def classifier_pairs(classifier: Mapping[str, Any]) -> list[Pair]:
     """Return rows (how it was tested, these particles, data without structure)."""
     rows = [
-        (words, numbers.percent(_first(classifier, keys)), numbers.percent(_first(classifier, nulls)))
+        (
+            words,
+            numbers.percent(_first(classifier, keys)),
+            numbers.percent(_first(classifier, nulls)),
+        )
         for words, keys, nulls in ACCURACIES
     ]
     return [row for row in rows if row[1] != numbers.ABSENT]

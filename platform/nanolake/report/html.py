@@ -91,7 +91,7 @@ def _page(content: Content, drawings: dict[str, Drawing]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE).render(_words(content, drawings))
+    return environment.get_template(TEMPLATE).render(_words(content, drawings)).lstrip()
 
 
 def _words(content: Content, drawings: dict[str, Drawing]) -> dict[str, Any]:
@@ -180,7 +180,8 @@ def _figures(content: Content) -> Iterator[tuple[str, Callable[[], Figure], str]
     if len(batches) > 1:
         yield "experiments", lambda: figures.batch_comparison_figure(batches, unit), _BATCHES
     if parameters:
-        yield "parameters", lambda: figures.parameter_scatter(*parameters, groups), _PARAMETERS
+        p, d, l_ratio = parameters
+        yield "parameters", lambda: figures.parameter_scatter(p, d, l_ratio, groups), _PARAMETERS
     if columns.shown(frame, unit):
         yield "features", lambda: figures.feature_histograms(frame, unit=unit), _FEATURES
     if grouping.get("tried"):
@@ -198,7 +199,8 @@ _SIZES = (
 )
 _BATCHES = (
     "Experiments beside one another. Left: line from D10 to D90, box over the quartiles with the "
-    "median, black diamond the mean with its 95 % interval. Right: the same sizes, cumulative."
+    "median, black diamond the mean with its 95 % interval. Right: the same sizes, cumulative. "
+    "Colours stand for experiments here."
 )
 _PARAMETERS = (
     "Shape parameters of the outline: curvature p (2 an ellipse; larger, flatter sides), number of "
@@ -233,5 +235,3 @@ def _write_files(content: Content, drawings: dict[str, Drawing], folder: Path) -
     for name, table in tables.items():
         if table is not None and len(table.columns):
             table.to_csv(folder / f"{name}.csv", index=False)
-
-

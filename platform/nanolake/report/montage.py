@@ -29,9 +29,7 @@ class Crop:
     caption: str = ""
 
 
-def cut_crop(
-    pixels: NDArray[Any], labels: NDArray[Any], label: int, *, caption: str = ""
-) -> Crop:
+def cut_crop(pixels: NDArray[Any], labels: NDArray[Any], label: int, *, caption: str = "") -> Crop:
     """Cut a square about one label, half as large again as its bounding box.
 
     ``pixels`` (y, x) should be stretched to uint8 for the whole picture (`overlay.stretch`), so
@@ -60,7 +58,7 @@ def montage(
     tile_px: int = 112,
     columns: int = 8,
 ) -> Picture8:
-    """Draw one row of examples a group, each crop scaled to its tile, outlined in its group's colour.
+    """Draw one row of examples a group, each scaled to its tile and outlined in the group's colour.
 
     ``crops`` maps a group number to its examples (at most ``columns`` are drawn), ``names`` a group
     to the words beside its row. Returns uint8 (y, x, 3), red-green-blue, on white.

@@ -17,7 +17,7 @@ from nanolake.report.data import ReportError
 Picture8 = NDArray[np.uint8]
 Groups = ArrayLike | Mapping[Any, Any] | None
 
-FILL = 0.22
+FILL = 0.35
 """How much of a particle's inside is colour, how much picture."""
 BAR_SHARE = 0.2
 """The scale bar is the longest round length (1, 2 or 5 times a power of ten) within this share of
@@ -107,7 +107,7 @@ def encode(picture: Picture8, ending: str = ".png", quality: int = 88) -> bytes:
 
 
 def stretch(pixels: NDArray[Any], percent: float = 0.5) -> Picture8:
-    """Return grey uint8 with ``percent`` of the pixels black and as many white; flat is mid-grey."""
+    """Return grey uint8, ``percent`` of the pixels black and as many white; flat is mid-grey."""
     values = pixels.astype(np.float32)
     finite = np.isfinite(values)
     sample = values[finite]
@@ -119,7 +119,7 @@ def stretch(pixels: NDArray[Any], percent: float = 0.5) -> Picture8:
     if high <= low:
         return np.where(finite, 128, 0).astype(np.uint8)
     scaled = np.clip((np.where(finite, values, low) - low) * (255.0 / (high - low)), 0, 255)
-    return scaled.round().astype(np.uint8)
+    return np.asarray(scaled.round(), np.uint8)
 
 
 def paint(grey: Picture8, labels: NDArray[Any], table: Picture8) -> Picture8:
@@ -129,7 +129,7 @@ def paint(grey: Picture8, labels: NDArray[Any], table: Picture8) -> Picture8:
     picture[inside] = (
         (1.0 - FILL) * picture[inside] + FILL * table[labels[inside]].astype(np.float32)
     ).astype(np.uint8)
-    edge = outline_mask(labels, width=2 if max(labels.shape) > 700 else 1)
+    edge = outline_mask(labels, width=max(1, round(max(labels.shape) / 550)))
     picture[edge] = table[labels[edge]]
     return np.asarray(picture, np.uint8)
 
@@ -173,7 +173,9 @@ def round_length(limit: float) -> float:
     (20.0, 0.5, 200.0)
     """
     power = math.floor(math.log10(limit))
-    candidates = [factor * 10.0**exponent for exponent in (power - 1, power) for factor in (1, 2, 5)]
+    candidates = [
+        factor * 10.0**exponent for exponent in (power - 1, power) for factor in (1, 2, 5)
+    ]
     return max(value for value in candidates if value <= limit * (1.0 + 1e-9))
 
 

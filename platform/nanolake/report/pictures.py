@@ -34,7 +34,7 @@ def overlay_caption(micrograph: ReportMicrograph) -> str:
     count = int(np.unique(labels[labels > 0]).size) if count is None else count
     size = micrograph.pixel_size_nm
     side = size[1] if isinstance(size, tuple) else size
-    scale = "pixel size unknown" if side is None else f"{side:.4g} nm a pixel"
+    scale = "pixel size unknown" if side is None else f"{side:.4g} nm/px"
     rows, across = labels.shape
     parts = [micrograph.name, micrograph.experiment, numbers.counted(count, "particle")]
     return " · ".join([part for part in parts if part] + [f"{across} × {rows} px", scale])
@@ -80,7 +80,9 @@ def montage_png(content: Content, shown: Sequence[ReportMicrograph]) -> bytes | 
     for group in _in_order(content.groups[here]):
         of_group = content.groups == group
         chosen = _spread(np.flatnonzero(here & of_group), content.size)
-        rows[group] = [_cut(frame.iloc[i], content.size[i], content.unit, stretched) for i in chosen]
+        rows[group] = [
+            _cut(frame.iloc[i], content.size[i], content.unit, stretched) for i in chosen
+        ]
         words = colours.group_name(group) if content.grouped else "Particles"
         names[group] = f"{words}\nn = {int(of_group.sum()):,}"
     return encode(montage(rows, names=names, columns=EXAMPLES), ".png") if rows else None
@@ -114,6 +116,4 @@ def _cut(row: Any, size: float, unit: str, stretched: dict[str, Any]) -> Crop:
     grey, labels = stretched[row["micrograph_id"]]
     value, own = (size, unit) if np.isfinite(size) else (row.get(f"{columns.SIZE}_px"), "px")
     known = value is not None and np.isfinite(value)
-    return cut_crop(
-        grey, labels, int(row["label"]), caption=f"{value:.3g} {own}" if known else ""
-    )
+    return cut_crop(grey, labels, int(row["label"]), caption=f"{value:.1f} {own}" if known else "")

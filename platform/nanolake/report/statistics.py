@@ -214,6 +214,15 @@ def _describe(x: Floats, w: Floats) -> Floats:
     return np.array([mean, sd, sd / mean, *np.interp([0.1, 0.5, 0.9], middle, x)])
 
 
+def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float] | None:
+    """Return mean, lower and upper bound (Student's t) of the finite values; None below two."""
+    x, _, _ = _clean(values, None)
+    if x.size < 2:
+        return None
+    mean, sd = float(x.mean()), float(x.std(ddof=1))
+    return (mean, *_student(mean, sd, x.size, level))
+
+
 def _student(mean: float, sd: float, n: int, level: float) -> tuple[float, float]:
     from scipy.special import stdtrit
 
@@ -236,11 +245,21 @@ def _bins(x: Floats, w: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
     return starts, counts, moments
 
 
+def _draw(counts: Floats, n: int, rng: np.random.Generator) -> Floats:
+    """Return (RESAMPLES, bins) how often each bin is drawn when n particles are drawn again."""
+    bins = counts.size
+    if bins < n:
+        return rng.multinomial(n, counts / n, size=RESAMPLES).astype(np.float64)
+    flat = rng.integers(0, n, (RESAMPLES, n)) + n * np.arange(RESAMPLES)[:, None]
+    drawn = np.bincount(flat.ravel(), minlength=RESAMPLES * n)
+    return drawn.reshape(RESAMPLES, n).astype(np.float64)
+
+
 def _bootstrap(x: Floats, w: Floats, level: float, seed: int) -> tuple[Floats, Floats]:
     """Return (6,) lower and upper percentile bounds of STATISTICS."""
     starts, counts, moments = _bins(x, w)
     rng = np.random.default_rng(seed)
-    draws = rng.multinomial(x.size, counts / x.size, size=RESAMPLES).astype(np.float64)
+    draws = _draw(counts, x.size, rng)
     total, first, second, squares = (draws @ moments).T
     shift = first / total
     spread = np.maximum(second - total * shift**2, 0.0)

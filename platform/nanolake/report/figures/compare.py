@@ -15,11 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from nanolake.report import colours
 from nanolake.report.data import ReportError
 from nanolake.report.figures import style
-from nanolake.report.statistics import ensemble
+from nanolake.report.statistics import mean_interval
 
 Floats = NDArray[np.float64]
-
-BOX = "#8FB8D8"
 
 
 def batch_comparison_figure(
@@ -59,13 +57,11 @@ def _box(axes: Axes, row: int, values: Floats) -> None:
     axes.plot([d10, d90], [row, row], color=colour, lw=1.5, solid_capstyle="butt")
     axes.barh(row, q3 - q1, 0.5, q1, color=colour, alpha=0.75)
     axes.plot([d50, d50], [row - 0.25, row + 0.25], color="white", lw=2)
-    found = ensemble(values)
-    if found["mean"] is None:
-        return
-    gap = [[found["mean"] - found["mean_low"]], [found["mean_high"] - found["mean"]]]
-    axes.errorbar(
-        found["mean"], row, xerr=gap, fmt="D", ms=4, color="black", lw=1.2, capsize=3
-    )
+    found = mean_interval(values)
+    if found is not None:
+        mean, low, high = found
+        axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="D", ms=4, color="black",
+                      lw=1.2, capsize=3)  # fmt: skip
 
 
 def _row_colour(row: int) -> str:
@@ -102,17 +98,23 @@ def confusion_figure(
     names = [_class_name(c) for c in classes or range(1, len(counts) + 1)]
     if len(names) != len(counts):
         raise ReportError(f"{len(names)} class names for a {len(counts)} x {len(counts)} matrix")
-    side = 2.2 + 0.55 * len(counts)
-    figure = style.blank(side + 0.9, side)
-    axes = style.plain(figure.add_subplot(), "Predicted", "True")
+    side = 1.5 + 0.45 * len(counts)
+    figure = style.blank(side + 0.4, side)
+    noun = " group" if names[0].isdigit() else ""
+    axes = style.plain(figure.add_subplot(), f"Predicted{noun}", f"True{noun}")
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
     for (row, column), value in np.ndenumerate(counts):
         ink = "white" if share[row, column] > 0.55 else colours.INK if value else colours.PALE
         axes.text(column, row, f"{value:,.0f}", ha="center", va="center", color=ink, fontsize=8)
-    turn = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 3 else {}
-    axes.set_xticks(range(len(names)), names, **turn)
+    axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
+    if max(map(len, names)) > 3:
+        axes.tick_params(axis="x", labelrotation=90)
+    axes.set_xticks(np.arange(len(names) - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(len(names) - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color="white", lw=1.5)
+    axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     if title:
@@ -122,7 +124,7 @@ def confusion_figure(
 
 def _class_name(name: object) -> str:
     number = colours.group_number(name)
-    return colours.group_name(number) if number else style.literal(style.shorten(name, 16))
+    return str(number) if number else style.literal(style.shorten(name, 16))
 
 
 def silhouette_figure(tried: Sequence[Mapping[str, Any]], chosen: int | None = None) -> Figure:
@@ -143,9 +145,11 @@ def silhouette_figure(tried: Sequence[Mapping[str, Any]], chosen: int | None = N
     axes.plot(k, own, "o-", color=colours.GROUP_COLOURS[0], lw=1.4, ms=5, label="these particles")
     axes.plot(k, null, "s--", color=colours.MUTED, lw=1.2, ms=4, label="data without structure")
     axes.fill_between(k, null - 3 * sd, null + 3 * sd, color=colours.MUTED, alpha=0.2, lw=0)
-    if chosen in k:
-        height = own[k == chosen]
-        axes.plot([chosen], height, "o", ms=11, mfc="none", mec="black", label=f"chosen: {chosen}")
+    if chosen is not None and chosen in k:
+        height = float(own[k == chosen][0])
+        axes.plot(
+            [chosen], [height], "o", ms=11, mfc="none", mec="black", label=f"chosen: {chosen}"
+        )
     axes.set_xticks(k)
     axes.set_ylim(bottom=min(0.0, float(own.min()), float((null - 3 * sd).min())))
     style.legend(axes, axes.get_legend_handles_labels()[0], loc="center left",

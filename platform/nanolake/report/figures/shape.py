@@ -121,8 +121,9 @@ def feature_histograms(
     down = -(-len(names) // across)
     figure = style.blank(3.0 * across, 2.15 * down + 0.4)
     panels = figure.subplots(down, across, squeeze=False).ravel()
-    for axes, name in zip(panels, names, strict=False):
-        _feature(axes, columns.quantity(name), particles[name].to_numpy(float), numbers)
+    for place, (axes, name) in enumerate(zip(panels, names, strict=False)):
+        style.plain(axes, columns.quantity(name).title, "" if place % across else "Density")
+        _feature(axes, particles[name].to_numpy(float, na_value=np.nan), numbers)
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     handles = [
@@ -134,14 +135,12 @@ def feature_histograms(
     return figure
 
 
-def _feature(axes: Axes, item: columns.Quantity, x: Floats, numbers: NDArray[np.int64]) -> None:
-    style.plain(axes, item.title, "Density")
-    axes.yaxis.label.set_fontsize(style.SMALL)
+def _feature(axes: Axes, x: Floats, numbers: NDArray[np.int64]) -> None:
     axes.set_yticks([])
-    everything = style.finite(x)
-    low, high = np.percentile(everything, [0.5, 99.5])
-    inside = everything[(everything >= low) & (everything <= high)]
-    edges = bin_edges(inside, most=30)
+    if _whole(style.finite(x)):
+        _counted(axes, x, numbers)
+        return
+    edges = _edges(style.finite(x))
     for number in style.in_order(numbers):
         own = style.finite(x[numbers == number])
         colour = colours.colour_of(number)
@@ -153,6 +152,24 @@ def _feature(axes: Axes, item: columns.Quantity, x: Floats, numbers: NDArray[np.
             axes.plot(grid, normal[0].density(grid), color=colour, lw=1.2)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(bottom=0)
+
+
+def _counted(axes: Axes, x: Floats, numbers: NDArray[np.int64]) -> None:
+    """Bars of each whole number's share of its group, the groups side by side."""
+    groups = style.in_order(numbers)
+    width = 0.8 / len(groups)
+    for place, number in enumerate(groups):
+        values, counts = np.unique(style.finite(x[numbers == number]), return_counts=True)
+        shift = (place - 0.5 * (len(groups) - 1)) * width
+        axes.bar(values + shift, counts / max(counts.sum(), 1), width,
+                 color=colours.colour_of(number), alpha=0.6)  # fmt: skip
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _edges(x: Floats) -> Floats:
+    """Return bins over the inner 99 %."""
+    low, high = np.percentile(x, [0.5, 99.5])
+    return bin_edges(x[(x >= low) & (x <= high)], most=30)
 
 
 def _step(axes: Axes, own: Floats, edges: Floats, colour: str) -> None:

@@ -68,7 +68,7 @@ def nothing(reason: str, width_in: float = 9.0) -> Figure:
 
 def finite(values: ArrayLike) -> NDArray[np.float64]:
     """Return the finite values as float64."""
-    x = np.asarray(values, float)
+    x: NDArray[np.float64] = np.asarray(values, np.float64)
     return x[np.isfinite(x)]
 
 
