@@ -134,6 +134,7 @@ def unpack(arrays: dict[str, NDArray[Any]]) -> tuple[SupportVectorModel, Calibra
     """Undo `pack`."""
     scaling = Scaling(
         columns=tuple(str(name) for name in arrays["columns"]),
+        left_out={},
         clip=float(arrays["clip"]),
         **{name: arrays[f"scaling_{name}"] for name in _SCALING_ARRAYS},
     )

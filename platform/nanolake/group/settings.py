@@ -13,7 +13,11 @@ SIZE = "equivalent_diameter_area_nm"
 FEATURES = (SIZE, "aspect_ratio", "circularity", "roundness", "solidity")
 """Elongation, corners, both together, concavity: scale-free and the same for any rotation."""
 PARAMETERS = ("p", "d", "L_ratio")
-"""The outline family's parameters as the shape network predicts them (paper, eq. 1)."""
+"""The outline family's parameters as the shape network predicts them (paper, eq. 1).
+
+Give ``d`` as its expectation over the network's class probabilities: the gaps of an integer column
+look like groups, and the continuous null has none.
+"""
 
 Dataset = Literal["features", "parameters", "both"]
 
