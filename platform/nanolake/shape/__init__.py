@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nanolake.shape.crops import CROP_PX, cut
     from nanolake.shape.predictor import ShapePredictor, predict_particles
-    from nanolake.shape.resimulate import resimulate
+    from nanolake.shape.resimulate import redraw
     from nanolake.shape.settings import ShapeTrainSettings
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "ShapeTrainSettings",
     "cut",
     "predict_particles",
-    "resimulate",
+    "redraw",
 ]
 
 _HOME = {
@@ -29,7 +29,7 @@ _HOME = {
     "ShapeTrainSettings": "settings",
     "cut": "crops",
     "predict_particles": "predictor",
-    "resimulate": "resimulate",
+    "redraw": "resimulate",
 }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nanolake.shape.crops import labelled
 from nanolake.shape.predictor import ShapePredictor, predict_particles
-from nanolake.shape.resimulate import resimulate
+from nanolake.shape.resimulate import redraw
 from nanolake.simulate.crystal import Triples
 
 Z90 = 1.6448536269514722
@@ -52,7 +52,7 @@ def score(predicted: dict[str, NDArray[Any]], truth: Triples, crops: NDArray[np.
     angular = truth.variation() > ROUND
     log_error = np.log(predicted["p"]) - np.log(truth.p)
     l_error = predicted["L_ratio"] - truth.l_ratio
-    fit = resimulate(crops, predicted["p"], predicted["d"], predicted["L_ratio"])
+    fit = redraw(crops, predicted["p"], predicted["d"], predicted["L_ratio"])
     return Scores(
         log_p_rmse=_rms(log_error[small]),
         p_rmse=_rms((predicted["p"] - truth.p)[small]),
@@ -93,7 +93,7 @@ def hand_drawn_jaccard(
 
 def truth_jaccard(truth: Triples, crops: NDArray[np.float32]) -> float:
     """Return the mean Jaccard of the *true* outlines with the worn masks: the score's ceiling."""
-    fit = resimulate(crops, truth.p, truth.d, truth.l_ratio)
+    fit = redraw(crops, truth.p, truth.d, truth.l_ratio)
     return float(np.mean(fit["jaccard"]))
 
 

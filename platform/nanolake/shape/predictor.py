@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nanolake.errors import ModelError
 from nanolake.shape.crops import cut, labelled
-from nanolake.shape.resimulate import resimulate
+from nanolake.shape.resimulate import redraw
 from nanolake.simulate.superellipse import canonical
 
 SHIPPED = Path(__file__).parent / "weights" / "nanolake-shape.onnx"
@@ -122,11 +122,11 @@ def predict_particles(
 
     ``labels`` (y, x) integers, 0 background; ``pixels`` is not looked at (decision 0005: the
     network sees masks) and may be None. ``pixel_aspect`` is pixel height / pixel width. Returns
-    ``label`` (n,) int64 ascending, the arrays of `ShapePredictor` and of `resimulate`
+    ``label`` (n,) int64 ascending, the arrays of `ShapePredictor` and of `redraw`
     (``phi_rad``, ``jaccard``): the columns of ``schemas/tables/shape_prediction.toml``.
     """
     ids, _ = labelled(labels)
     crops = cut(labels, size=predictor.crop_px, pixel_aspect=pixel_aspect)
     predicted = predictor(crops)
-    fit = resimulate(crops, predicted["p"], predicted["d"], predicted["L_ratio"])
+    fit = redraw(crops, predicted["p"], predicted["d"], predicted["L_ratio"])
     return {"label": ids, **predicted, **fit}

@@ -14,7 +14,7 @@ _SCALES = (0.94, 0.97, 1.0, 1.03, 1.06)
 """Sizes tried at the best phase, relative to the outline of the mask's own area."""
 
 
-def resimulate(
+def redraw(
     crops: NDArray[np.float32], p: ArrayLike, d: ArrayLike, l_ratio: ArrayLike
 ) -> dict[str, NDArray[np.float32]]:
     """Return ``phi_rad`` and ``jaccard``, (n,) float32 each, of outlines fitted into crops.
