@@ -2,9 +2,10 @@
 
 The first seven colours are those of Okabe and Ito (*Color Universal Design*, 2008) without black,
 which cannot be seen on a dark particle. The other five were chosen by computation: each is the
-sRGB colour (L* between 33 and 85) farthest from those before it, from the grey of unassigned
-particles and from white, in CIEDE2000, taking the smallest of normal sight, simulated
-deuteranopia and simulated protanopia. Any two of the twelve are at least 11 apart in all three.
+sRGB colour (L* between 33 and 85) farthest from those before it and from white in CIEDE2000,
+taking the smallest of normal sight, simulated deuteranopia and simulated protanopia. Any two of
+the twelve, and each of them and the grey of unassigned particles, are at least 11 apart in all
+three.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ GROUP_COLOURS: tuple[str, ...] = (
 )
 """Colours of groups 1 to 12; group 13 begins again at the first."""
 
-UNASSIGNED = "#999999"
+UNASSIGNED = "#C0C0C0"
 """Group 0 and particles without a group."""
 
 CALM_COLOURS: tuple[str, ...] = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2")
@@ -48,7 +49,7 @@ def colour_of(group: Any) -> str:
     """Return the ``#RRGGBB`` colour of a group number; grey for 0, None, NaN and NA.
 
     >>> colour_of(1), colour_of(13), colour_of(None)
-    ('#0072B2', '#0072B2', '#999999')
+    ('#0072B2', '#0072B2', '#C0C0C0')
     """
     number = group_number(group)
     return UNASSIGNED if number == 0 else GROUP_COLOURS[(number - 1) % len(GROUP_COLOURS)]

@@ -116,7 +116,7 @@ def stretch(pixels: NDArray[Any], percent: float = 0.5) -> Picture8:
     low, high = np.percentile(sample, [percent, 100.0 - percent])
     if high <= low:
         low, high = float(sample.min()), float(sample.max())
-    if high <= low:
+    if high - low <= 1e-6 * max(abs(low), abs(high)):  # flat to float32's accuracy
         return np.where(finite, 128, 0).astype(np.uint8)
     scaled = np.clip((np.where(finite, values, low) - low) * (255.0 / (high - low)), 0, 255)
     return np.asarray(scaled.round(), np.uint8)
