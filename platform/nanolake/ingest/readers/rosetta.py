@@ -25,6 +25,7 @@ from nanolake.ingest.readers.protocol import (
     to_grey,
     to_kept_dtype,
 )
+from nanolake.ingest.readers.tiff import TiffReader, check_header
 from nanolake.ingest.settings import IngestSettings
 from nanolake.ingest.units import pixel_size, to_nm
 from nanolake.records import Picture
@@ -67,7 +68,7 @@ class RosettaReader:
         """Yield one picture an image and frame."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            signals = _images(path, _load(path), settings)
+            signals = _images(path, _load(path, settings), settings)
             count = sum(_frames(signal) for signal in signals)
             yield from numbered(
                 (picture for signal in signals for picture in _pictures(path, signal, settings)),
@@ -80,7 +81,7 @@ def alternative(suffix: str) -> bool:
     return suffix in _OWN
 
 
-def _load(path: Path) -> list[dict[str, Any]]:
+def _load(path: Path, settings: IngestSettings) -> list[dict[str, Any]]:
     suffix = path.suffix.lower()
     if find_spec("rsciio") is None:
         refuse(
@@ -89,7 +90,11 @@ def _load(path: Path) -> list[dict[str, Any]]:
             f"{suffix} files need RosettaSciIO; install it with: pip install 'nanolake[formats]'",
         )
     plugin = import_module(f"rsciio.{(_OWN | _RARE)[suffix]}")
-    signals: list[dict[str, Any]] = plugin.file_reader(str(path), lazy=True)
+    # Lazily, so that a size can be refused first; only its TIFF reader leaves the file open then.
+    is_tiff = suffix in TiffReader.suffixes
+    if is_tiff:
+        check_header(path, settings)
+    signals: list[dict[str, Any]] = plugin.file_reader(str(path), lazy=not is_tiff)
     return signals
 
 

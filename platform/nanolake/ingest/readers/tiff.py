@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -26,6 +27,12 @@ from nanolake.records import Picture
 _PALETTE, _MIN_IS_WHITE = 3, 0
 
 
+def check_header(path: Path, settings: IngestSettings) -> None:
+    """Refuse a TIFF file by its header alone (``truncated``, ``too_large``, ``not_an_image``)."""
+    with _opened(path) as tiff:
+        _check_pages(path, tiff, settings)
+
+
 class TiffReader:
     """Reads TIFF, BigTIFF, ImageJ and OME-TIFF; every plane is a picture.
 
@@ -42,19 +49,22 @@ class TiffReader:
 
     def read(self, path: Path, settings: IngestSettings) -> Iterator[Picture]:
         """Yield one picture a plane."""
-        import tifffile
-
-        try:
-            tiff = tifffile.TiffFile(path)
-        except (tifffile.TiffFileError, IndexError) as error:
-            refuse("truncated", path, f"the TIFF directory is not whole: {error}")
-        with tiff:
+        with _opened(path) as tiff:
             _check_pages(path, tiff, settings)
             chosen = _chosen(path, tiff)
             for series in chosen:
                 _check_series(path, series, settings)
             count = sum(_plane_count(series) for series in chosen)
             yield from numbered(_pictures(path, tiff, chosen, settings), count)
+
+
+def _opened(path: Path) -> Any:
+    import tifffile
+
+    try:
+        return tifffile.TiffFile(path)
+    except (tifffile.TiffFileError, IndexError, struct.error) as error:
+        refuse("truncated", path, f"the TIFF directory is not whole: {error}")
 
 
 def _check_pages(path: Path, tiff: Any, settings: IngestSettings) -> None:
@@ -64,6 +74,23 @@ def _check_pages(path: Path, tiff: Any, settings: IngestSettings) -> None:
     except (IndexError, ValueError) as error:
         refuse("truncated", path, f"the TIFF holds no whole page: {error}")
     check_size(path, first.imagelength, first.imagewidth, settings)
+    _check_chain(path, tiff)
+
+
+def _check_chain(path: Path, tiff: Any) -> None:
+    """Refuse a file whose last page names a next one that is not there.
+
+    tifffile takes such a file for a shorter one: a stack would silently lose its end.
+    """
+    layout, last = tiff.tiff, tiff.pages[len(tiff.pages) - 1]
+    tiff.filehandle.seek(last.offset)
+    (tags,) = struct.unpack(layout.tagnoformat, tiff.filehandle.read(layout.tagnosize))
+    tiff.filehandle.seek(last.offset + layout.tagnosize + tags * layout.tagsize)
+    following = tiff.filehandle.read(layout.offsetsize)
+    if len(following) < layout.offsetsize:
+        refuse("truncated", path, "the TIFF directory is not whole")
+    if struct.unpack(layout.offsetformat, following)[0] >= path.stat().st_size:
+        refuse("truncated", path, f"pages are missing after the first {len(tiff.pages)}")
 
 
 def _chosen(path: Path, tiff: Any) -> list[Any]:
