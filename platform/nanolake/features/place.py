@@ -63,8 +63,8 @@ def nearest_neighbour_distance(found: Primitives) -> Floats:
     places = np.stack([found["centroid_row"] * found.aspect, found["centroid_column"]], axis=1)
     if len(places) < 2:
         return np.full(len(places), np.nan)
-    distances, _ = cKDTree(places).query(places, k=2)
-    return np.asarray(distances[:, 1], dtype=np.float64)
+    distances = np.asarray(cKDTree(places).query(places, k=2)[0])
+    return distances[:, 1]
 
 
 @feature("flag", dtype="bool")

@@ -34,6 +34,16 @@ def cut(labels: NDArray[np.uint32], label: int, box: NDArray[np.int64], margin: 
     return state
 
 
+@numba.njit(cache=True, nogil=True)
+def mask_of(state: State, trim: int) -> Mask:
+    """Return 1 where the state is SELF, without ``trim`` pixels on each side."""
+    mask = np.empty((state.shape[0] - 2 * trim, state.shape[1] - 2 * trim), dtype=np.uint8)
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            mask[y, x] = state[y + trim, x + trim] == SELF
+    return mask
+
+
 class Sums(NamedTuple):
     """Count, centroid (rows and columns of the crop) and central moments in square pixels."""
 
@@ -85,7 +95,8 @@ def sums(mask: Mask) -> Sums:
             for q in range(4 - p):
                 raw[p, q] += power * line[q]
             power *= y - middle_y
-    return _centred(raw, middle_y, middle_x)
+    found: Sums = _centred(raw, middle_y, middle_x)
+    return found
 
 
 @numba.njit(cache=True, nogil=True)
@@ -209,7 +220,7 @@ def perimeter(edge: Mask, places: NDArray[np.int32], aspect: float) -> float:
     slanted = math.sqrt(1.0 + aspect * aspect)
     total = 0.0
     for index in range(places.shape[0]):
-        y, x = places[index]
+        y, x = places[index, 0], places[index, 1]
         above_below = int(edge[y - 1, x]) + int(edge[y + 1, x])
         straight = above_below + int(edge[y, x - 1]) + int(edge[y, x + 1])
         diagonal = int(edge[y - 1, x - 1]) + int(edge[y - 1, x + 1])
@@ -241,7 +252,7 @@ def filled_count(mask: Mask) -> int:
     diagonal gaps: scikit-image's ``area_filled``.
     """
     if not _has_gaps(mask):
-        return int(np.count_nonzero(mask))
+        return np.count_nonzero(mask)
     height, width = mask.shape
     reached = mask != 0
     stack = np.empty((height * width, 2), dtype=np.int32)

@@ -90,11 +90,8 @@ def perimeter_crofton(found: Primitives) -> Floats:
     slanted = found["chords_diagonal"] + found["chords_antidiagonal"]
     along_x, along_y, across = crofton_weights(found.aspect)
     spacing = found.aspect / np.hypot(1.0, found.aspect)
-    return (
-        along_x * found.aspect * found["chords_x"]
-        + along_y * found["chords_y"]
-        + across * spacing * slanted
-    )
+    straight: Floats = along_x * found.aspect * found["chords_x"] + along_y * found["chords_y"]
+    return straight + across * spacing * slanted
 
 
 def crofton_weights(aspect: float) -> Floats:

@@ -44,7 +44,7 @@ def surroundings(
     ring = _ring(state, edge, values, top, left)
     level, spread = np.nan, np.nan
     if ring.size:
-        level, spread = float(np.median(ring)), float(np.std(ring))
+        level, spread = np.median(ring), np.std(ring)
     step = _edge_step(state, edge, values, top, left, aspect)
     return Surroundings(level, spread, step, _touches(state, edge))
 
@@ -66,7 +66,8 @@ def _ring(state: State, edge: Places, values: Floats, top: int, left: int) -> Fl
         start = stop
         if layer == RING_GAP_PX + 1:
             ring_start = stop
-    return _background(state, front[ring_start:end], values, top, left)
+    ring: Floats = _background(state, front[ring_start:end], values, top, left)
+    return ring
 
 
 @numba.njit(cache=True, nogil=True)
@@ -74,7 +75,7 @@ def _background(state: State, places: Places, values: Floats, top: int, left: in
     ring = np.empty(places.shape[0])
     size = 0
     for index in range(places.shape[0]):
-        y, x = places[index]
+        y, x = places[index, 0], places[index, 1]
         if state[y, x] == BACKGROUND:
             ring[size] = values[top + y, left + x]
             size += 1
@@ -83,16 +84,13 @@ def _background(state: State, places: Places, values: Floats, top: int, left: in
 
 @numba.njit(cache=True, nogil=True)
 def _spread(seen: NDArray[np.bool_], front: Places, index: int, end: int, corners: bool) -> int:
-    """Add the neighbours of one pixel of the front that were not seen yet."""
-    row, column = front[index]
+    """Add the unseen neighbours of one pixel of the front; `MARGIN_PX` is never left."""
+    row, column = front[index, 0], front[index, 1]
     for dy in range(-1, 2):
         for dx in range(-1, 2):
-            y, x = row + dy, column + dx
-            if dy != 0 and dx != 0 and not corners:
-                continue
-            if 0 <= y < seen.shape[0] and 0 <= x < seen.shape[1] and not seen[y, x]:
-                seen[y, x] = True
-                front[end, 0], front[end, 1] = y, x
+            if (corners or dy == 0 or dx == 0) and not seen[row + dy, column + dx]:
+                seen[row + dy, column + dx] = True
+                front[end, 0], front[end, 1] = row + dy, column + dx
                 end += 1
     return end
 
@@ -108,7 +106,7 @@ def _edge_step(
     """
     total, count = 0.0, 0
     for index in range(edge.shape[0]):
-        y, x = edge[index]
+        y, x = edge[index, 0], edge[index, 1]
         inside = float(values[top + y, left + x])
         for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
             if state[y + dy, x + dx] == BACKGROUND:
@@ -122,7 +120,7 @@ def _edge_step(
 def _touches(state: State, edge: Places) -> float:
     """Return 1 if one of the eight neighbours of any pixel belongs to another particle, else 0."""
     for index in range(edge.shape[0]):
-        y, x = edge[index]
+        y, x = edge[index, 0], edge[index, 1]
         for dy in range(-1, 2):
             for dx in range(-1, 2):
                 if state[y + dy, x + dx] == OTHER:
