@@ -1,0 +1,32 @@
+"""Settings of the segmentation stage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from nanolake.settings import Settings
+
+
+class SegmentSettings(Settings):
+    """How particles are found in a picture. Lengths are in pixels or relative, never in nm."""
+
+    method: Literal["threshold", "williamson2022"] = "threshold"
+    """``threshold``: classical, without a scale; ``williamson2022``: the paper's constants."""
+    polarity: Literal["auto", "dark", "bright"] = "auto"
+    """Whether particles are darker or brighter than the background; ``auto`` finds out."""
+    min_diameter_px: float = Field(default=4.0, gt=0)
+    """Particles of a smaller equivalent diameter are dropped and counted as ``small``."""
+    min_relative_area: float = Field(default=0.1, ge=0, lt=1)
+    """Smaller than this share of the picture's typical particle is ``small`` too."""
+    max_area_fraction: float = Field(default=0.8, gt=0, le=1)
+    """Particles that cover more of the picture are dropped and counted as ``large``."""
+    max_relative_area: float | None = Field(default=None, gt=1)
+    """Larger than this many median particles is an ``outlier``; None keeps every size."""
+    neck: float = Field(default=0.2, ge=0, lt=1)
+    """Touching particles part where the neck is narrower than the thinner one by this share."""
+    remove_border: bool = True
+    """Drop particles cut by the picture's edge, counted as ``border``."""
+    remove_print: bool = True
+    """Drop scale bars, letters and data bars, counted as ``print``."""

@@ -1,0 +1,150 @@
+"""Splitting of touching particles by the depth of the neck between them.
+
+One pass over the pixels of the foreground, from the deepest (farthest from the background) to the
+shallowest, with union-find: each pixel joins the basin of its deepest neighbour. Where two
+basins meet for the first time, at the saddle between them, they become one unless the lower of
+the two peaks stands out enough above the saddle. With an absolute height this is the watershed
+of the h-maxima (Vincent & Soille 1991; h-dynamics, Grimaud 1992) without the reconstruction by
+dilation, which takes seconds on a picture; with a relative height it has no scale.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+_LEVELS_PER_PX = 64
+
+
+def distance_inside(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Exact Euclidean distance (px) of each pixel of the mask to the nearest pixel outside.
+
+    The picture's edge is not an outside: a cut particle keeps its depth.
+    """
+    depth = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.minimum(depth, float(sum(mask.shape))), dtype=np.float32)
+
+
+def split_touching(
+    depth: NDArray[np.float32], *, height_px: float, relative: float
+) -> NDArray[np.int32]:
+    """Label the basins of a distance map, 1 … n without gaps in raster order.
+
+    Parameters
+    ----------
+    depth
+        (y, x) float32, `distance_inside` of the foreground (px); 0 is background.
+    height_px
+        Two basins stay apart only if the lower peak is at least this far above the saddle.
+    relative
+        ... and at least this share (0 … 1) of its own height above the saddle: a neck narrower
+        than ``1 - relative`` of the thinner particle's width.
+
+    Notes
+    -----
+    Depths are ranked in steps of 1/64 px. Neighbours are the eight around a pixel.
+    """
+    ranks = np.minimum(np.rint(depth * _LEVELS_PER_PX), 2**31 - 1).astype(np.int32)
+    order = _deepest_first(ranks)
+    parent = np.full(depth.size, -1, dtype=np.int32)
+    _flood(ranks.ravel(), order, parent, depth.shape[1], height_px * _LEVELS_PER_PX, relative)
+    return np.asarray(_number(parent).reshape(depth.shape))
+
+
+@numba.njit(cache=True)
+def _deepest_first(ranks: NDArray[np.int32]) -> Any:
+    """Flat indices of all pixels above 0, by falling rank, raster order within a rank."""
+    flat = ranks.ravel()
+    starts = np.zeros(flat.max() + 2, dtype=np.int64)
+    for value in flat:
+        starts[value] += 1
+    total = flat.size - starts[0]
+    place = np.int64(0)
+    for level in range(starts.size - 1, 0, -1):
+        count = starts[level]
+        starts[level] = place
+        place += count
+    order = np.empty(total, dtype=np.int64)
+    for index in range(flat.size):
+        value = flat[index]
+        if value > 0:
+            order[starts[value]] = index
+            starts[value] += 1
+    return order
+
+
+@numba.njit(cache=True)
+def _root(parent: NDArray[np.int32], index: int) -> int:
+    while parent[index] != index:
+        parent[index] = parent[parent[index]]
+        index = parent[index]
+    return index
+
+
+@numba.njit(cache=True)
+def _flood(
+    ranks: NDArray[np.int32],
+    order: NDArray[np.int64],
+    parent: NDArray[np.int32],
+    width: int,
+    height: float,
+    relative: float,
+) -> None:
+    """Fill ``parent``: every root is the peak of one basin. ``ranks[root]`` is its height."""
+    rows = ranks.size // width
+    for index in order:
+        y, x = index // width, index % width
+        home = -1
+        best = -1
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                ny, nx = y + dy, x + dx
+                if ny < 0 or nx < 0 or ny >= rows or nx >= width:
+                    continue
+                near = ny * width + nx
+                if parent[near] >= 0 and near != index and ranks[near] > best:
+                    best = ranks[near]
+                    home = near
+        if home < 0:
+            parent[index] = index
+            continue
+        home = _root(parent, home)
+        parent[index] = home
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                ny, nx = y + dy, x + dx
+                if ny < 0 or nx < 0 or ny >= rows or nx >= width:
+                    continue
+                near = ny * width + nx
+                if parent[near] < 0:
+                    continue
+                other = _root(parent, near)
+                if other == home:
+                    continue
+                low, high = other, home
+                if ranks[low] > ranks[high] or (ranks[low] == ranks[high] and low < high):
+                    low, high = high, low
+                rise = ranks[low] - ranks[index]
+                if rise < height or rise < relative * ranks[low]:
+                    parent[low] = high
+                    home = high
+
+
+@numba.njit(cache=True)
+def _number(parent: NDArray[np.int32]) -> Any:
+    """Basins numbered 1 … n in raster order of their first pixel."""
+    labels = np.zeros(parent.size, dtype=np.int32)
+    number = np.zeros(parent.size, dtype=np.int32)
+    last = 0
+    for index in range(parent.size):
+        if parent[index] >= 0:
+            root = _root(parent, index)
+            if number[root] == 0:
+                last += 1
+                number[root] = last
+            labels[index] = number[root]
+    return labels
