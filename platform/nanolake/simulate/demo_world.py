@@ -46,7 +46,7 @@ RODS = Family(
 )  # fmt: skip
 SPHERES = Family(
     name="spheres", p=2.0, p_sd=0.03, diameter_nm=30.0, diameter_sd_nm=3.0, profile="dome",
-    contrast=0.7, contrast_sd=0.1,
+    contrast=0.85, contrast_sd=0.1,
 )  # fmt: skip
 TRIANGLES = Family(
     name="triangles", d=3, p=2.0, l_ratio=0.5, diameter_nm=24.0, diameter_sd_nm=3.5,

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nanolake.errors import SettingsError
 from nanolake.simulate.settings import Family, MicrographSettings
 from nanolake.simulate.superellipse import canonical
 
 Floats = NDArray[np.float64]
 DEFAULT_COVERAGE = 0.15
+LABEL_MAX = 65535
+"""Particles that a uint16 label map can tell apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +74,16 @@ def _number(settings: MicrographSettings, mean_area_px2: float) -> int:
     margin = margin_px(settings)
     enlarged = (height + 2 * margin) * (width + 2 * margin) / (height * width)
     if settings.count is not None:
-        return round(settings.count * enlarged)
-    coverage = DEFAULT_COVERAGE if settings.coverage is None else settings.coverage
-    return round(coverage * height * width / mean_area_px2 * enlarged)
+        number = round(settings.count * enlarged)
+    else:
+        coverage = DEFAULT_COVERAGE if settings.coverage is None else settings.coverage
+        number = round(coverage * height * width / mean_area_px2 * enlarged)
+    if number > LABEL_MAX:
+        raise SettingsError(
+            f"count={settings.count}, coverage={settings.coverage} make {number} particles; a "
+            f"uint16 label map holds {LABEL_MAX}: ask for fewer or larger particles"
+        )
+    return number
 
 
 def _of(families: tuple[Family, ...], name: str, family: NDArray[np.int64]) -> Floats:

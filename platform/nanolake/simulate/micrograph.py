@@ -34,8 +34,6 @@ from nanolake.simulate.stamp import Stamp, make_stamp
 from nanolake.simulate.texture import beam, film_depth
 from nanolake.simulate.truth import SimulatedMicrograph, paint, particle_table
 
-LABEL_MAX = np.iinfo(np.uint16).max
-
 
 def simulate_micrograph(settings: MicrographSettings, seed: int) -> SimulatedMicrograph:
     """Simulate one micrograph: pixels (y, x) uint8 or uint16, labels (y, x) uint16.
@@ -55,11 +53,6 @@ def simulate_micrograph(settings: MicrographSettings, seed: int) -> SimulatedMic
     """
     particle_rng, place_rng, stage_rng, noise_rng = _streams(seed)
     draws = draw_particles(settings, particle_rng)
-    if draws.p.size > LABEL_MAX:
-        raise SettingsError(
-            f"coverage={settings.coverage} makes {draws.p.size} particles; a uint16 label map "
-            f"holds {LABEL_MAX}: ask for less coverage or larger particles"
-        )
     sites = lattice_sites(settings, draws, place_rng)
     draws = draws if sites is None else _turned(draws, sites)
     stamps = _stamps(settings, draws, particle_rng)

@@ -114,7 +114,7 @@ def _profile(part: Single, family: Family) -> Single:
     if family.profile == "dome":
         thickness = np.sqrt(1.0 - inner * inner)
     elif family.profile == "faceted":
-        thickness = np.minimum(1.0, 0.25 + (1.0 - inner) / 0.4)
+        thickness = np.minimum(1.0, 0.5 + 2.0 * (1.0 - inner))
     else:
         thickness = np.ones_like(inner)
     if family.hollow:
