@@ -252,7 +252,7 @@ def filled_count(mask: Mask) -> int:
     diagonal gaps: scikit-image's ``area_filled``.
     """
     if not _has_gaps(mask):
-        return np.count_nonzero(mask)
+        return int(np.count_nonzero(mask))
     height, width = mask.shape
     reached = mask != 0
     stack = np.empty((height * width, 2), dtype=np.int32)
@@ -269,7 +269,8 @@ def filled_count(mask: Mask) -> int:
                     reached[y, x] = True
                     stack[size, 0], stack[size, 1] = y, x
                     size += 1
-    return height * width - outside
+    filled: int = height * width - outside
+    return filled
 
 
 @numba.njit(cache=True, nogil=True)

@@ -91,7 +91,8 @@ def perimeter_crofton(found: Primitives) -> Floats:
     along_x, along_y, across = crofton_weights(found.aspect)
     spacing = found.aspect / np.hypot(1.0, found.aspect)
     straight: Floats = along_x * found.aspect * found["chords_x"] + along_y * found["chords_y"]
-    return straight + across * spacing * slanted
+    total: Floats = straight + across * spacing * slanted
+    return total
 
 
 def crofton_weights(aspect: float) -> Floats:
@@ -130,5 +131,5 @@ def inscribed_circle_diameter(found: Primitives) -> Floats:
 
 @length("size")
 def circumscribed_circle_diameter(found: Primitives) -> Floats:
-    """Diameter of the smallest circle round the convex hull."""
+    """Diameter of the smallest circle round the convex image."""
     return found["circumscribed"]
