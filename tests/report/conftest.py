@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +76,9 @@ def _row(
         "particle_id": f"{identity}-{label}", "micrograph_id": identity, "label": label,
         "experiment": experiment, "lab": "Lab A", "sample": experiment,
         "equivalent_diameter_area_px": diameter, "equivalent_diameter_area_nm": diameter * scale,
-        "area_px": area, "area_nm2": area * scale**2,
+        "area_px2": area, "area_nm2": area * scale**2,
         "feret_diameter_max_nm": 1.1 * diameter * scale / np.sqrt(l_ratio),
-        "aspect_ratio": 1 / l_ratio + abs(rng.normal(0, 0.08)),
+        "aspect_ratio": l_ratio - abs(rng.normal(0, 0.02)),
         "circularity": 0.95 - 0.1 * (1 - l_ratio) + rng.normal(0, 0.02),
         "solidity": 0.97 + rng.normal(0, 0.008), "p": p * rng.lognormal(0, 0.1), "d": d,
         "L_ratio": min(1.0, l_ratio * rng.lognormal(0, 0.05)),
@@ -101,18 +102,21 @@ def make_report(**changes: Any) -> ReportData:
         ),
         "grouping": {
             "k": 3, "method": "kmeans", "dataset": "both", "silhouette": 0.61,
-            "null_silhouette_mean": 0.24, "null_silhouette_sd": 0.01, "stability_ari": 0.99,
+            "null_silhouette_mean": 0.24, "stability_ari": 0.99,
             "null_stability_ari": 0.52, "cophenetic": 0.91, "null_cophenetic": 0.68,
             "calinski_harabasz": 812.4, "davies_bouldin": 0.61, "reason": "highest margin",
-            "tried": [
+            "scores_json": json.dumps({"tried": [
                 {"k": k, "silhouette": s, "null_silhouette_mean": n, "null_silhouette_sd": 0.01}
                 for k, s, n in ((2, 0.5, 0.27), (3, 0.61, 0.24), (4, 0.48, 0.22), (5, 0.41, 0.21))
-            ],
+            ]}),
         },
         "classifier": {
-            "accuracy": 0.991, "null_accuracy": 0.974, "held_out_micrograph": 0.985,
-            "held_out_experiment": 0.962, "confusion": [[10, 0, 1], [0, 6, 0], [0, 0, 11]],
-            "classes": [1, 2, 3], "method": "SVM, radial kernel",
+            "accuracy": 0.991, "null_accuracy": 0.974, "accuracy_heldout_micrograph": 0.985,
+            "accuracy_heldout_experiment": 0.962,
+            "confusion_json": json.dumps(
+                {"labels": [1, 2, 3], "counts": [[10, 0, 1], [0, 6, 0], [0, 0, 11]]}
+            ),
+            "method": "SVM, radial kernel",
         },
         "provenance": {
             "nanolake": "0.1.0", "snapshot": 12, "segmentation_settings": "5b1c0e94ab01f2aa",

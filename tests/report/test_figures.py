@@ -1,5 +1,6 @@
 """Figures: what they show is what was handed over, and odd input draws a figure, not an error."""
 
+import json
 import threading
 
 import numpy as np
@@ -111,7 +112,8 @@ def test_confusion_writes_its_counts():
 
 
 def test_silhouette_draws_both_and_marks_the_chosen_one(report):
-    axes = silhouette_figure(report.grouping["tried"], 3).axes[0]
+    tried = json.loads(report.grouping["scores_json"])["tried"]
+    axes = silhouette_figure(tried, 3).axes[0]
     assert axes.lines[0].get_ydata().tolist() == [0.5, 0.61, 0.48, 0.41]
     assert axes.lines[1].get_ydata().tolist() == [0.27, 0.24, 0.22, 0.21]
     assert (axes.lines[2].get_xdata()[0], axes.lines[2].get_ydata()[0]) == (3, 0.61)

@@ -1,5 +1,6 @@
 """The page: whole, self-contained, honest about what is missing, and safe against names."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from nanolake.report import ReportData, ReportError, build_report
-from nanolake.report.evidence import grouping_verdict, stands_out
+from nanolake.report.evidence import grouping_verdict, stands_out, unpack
 from nanolake.report.pictures import BUDGET_BYTES
 
 SECTIONS = ["sizes", "micrographs", "groups", "classifier", "left-out", "provenance"]
@@ -191,7 +192,7 @@ def test_one_group_says_that_there_are_none(report, tmp_path):
             {"k": 3, "silhouette": 0.6, "null_silhouette_mean": 0.3, "null_silhouette_sd": 0.02},
             True,
         ),
-        ({"k": 3, "silhouette": 0.33, "null_silhouette": 0.3}, False),  # 0.03 < 0.06
+        ({"k": 3, "silhouette": 0.33, "null_silhouette_mean": 0.3}, False),  # 0.03 < 0.06
         ({"k": 3, "margin": 0.1, "null_silhouette_sd": 0.05}, False),  # under three sd
         ({"k": 3, "margin": 0.1, "stands_out": False}, False),
         ({"k": 1, "margin": 0.5}, False),
@@ -202,6 +203,22 @@ def test_groups_must_stand_above_the_null(grouping, expected):
     assert stands_out(grouping) is expected
     state = {True: "good", False: "warn", None: "unknown"}[expected]
     assert grouping_verdict(grouping)[0] == state
+
+
+def test_rows_of_the_lake_are_unpacked():
+    tried = [{"k": 2, "silhouette": 0.4, "null_silhouette_sd": 0.07}]
+    row = {
+        "k": 2, "silhouette": 0.4, "null_silhouette_mean": 0.2, "cophenetic": float("nan"),
+        "margin": None, "scores_json": json.dumps({"tried": tried}),
+        "settings_json": {"min_margin": 0.15},
+    }  # fmt: skip
+    found = unpack(row)
+    assert found["null_silhouette_sd"] == 0.07
+    assert found["tried"] == tried
+    assert not {"cophenetic", "margin", "scores_json", "settings_json"} & set(found)
+    assert stands_out(found) is False  # 0.2 is under three sd of 0.07
+    matrix = unpack({"confusion_json": '{"labels": [1, 2], "counts": [[3, 1], [0, 2]]}'})
+    assert matrix == {"confusion": [[3, 1], [0, 2]], "classes": [1, 2]}
 
 
 def test_weak_groups_are_called_slices(tmp_path):

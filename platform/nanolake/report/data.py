@@ -43,13 +43,12 @@ class ReportData:
 
     ``particles`` holds rows of the ``morphology`` view. Columns that are used where present:
     ``particle_id, micrograph_id, experiment, lab, sample, label, shape_group``,
-    ``equivalent_diameter_area_nm`` and ``_px``, ``area_nm2`` and ``_px``, and the shape columns of
-    `nanolake.report.columns`. A missing column is left out of the report, not guessed.
+    ``equivalent_diameter_area_nm`` and ``_px``, ``area_nm2`` and ``area_px2``, and the shape
+    columns of `nanolake.report.columns`. A missing column is left out of the report, not guessed.
 
-    ``grouping``: ``k, method, dataset, silhouette, null_silhouette, margin, stands_out …``;
-    ``classifier``: ``accuracy, null_accuracy, held_out_micrograph, held_out_experiment,
-    confusion`` (square counts, rows are the groups, columns the predictions), ``classes`` …
-    Further numbers in either are listed under their own names.
+    ``grouping`` and ``classifier`` are rows of the tables ``grouping_run`` and ``classifier_run``
+    as they are: their ``…_json`` columns are unpacked, as text or as values. Further numbers in
+    either are listed under their own names.
     """
 
     title: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +13,40 @@ MIN_MARGIN = 0.06
 """How far a silhouette must stand above the null where the grouping does not say itself."""
 
 Pair = tuple[str, str, str]
+
+
+def unpack(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a row of ``grouping_run`` or ``classifier_run`` with its JSON columns unpacked.
+
+    What is NULL or NaN is left out. ``scores_json`` gives ``tried`` and the null's standard
+    deviation, ``settings_json`` the margin that was asked, ``confusion_json`` the matrix
+    ``confusion`` and its ``classes``.
+    """
+    if row is None:
+        return None
+    found = {key: value for key, value in row.items() if not _missing(value)}
+    packed = {key: _parsed(found.pop(key)) for key in list(found) if key.endswith("_json")}
+    scores, settings = packed.get("scores_json") or {}, packed.get("settings_json") or {}
+    if scores.get("tried"):
+        found.setdefault("tried", scores["tried"])
+    for tried in found.get("tried", []):
+        if tried["k"] == found.get("k"):
+            found.setdefault("null_silhouette_sd", tried.get("null_silhouette_sd"))
+    if "min_margin" in settings:
+        found.setdefault("min_margin", settings["min_margin"])
+    matrix = packed.get("confusion_json") or {}
+    if matrix.get("counts"):
+        found.setdefault("confusion", matrix["counts"])
+        found.setdefault("classes", matrix.get("labels"))
+    return found
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _parsed(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def stands_out(grouping: Mapping[str, Any]) -> bool | None:
@@ -113,39 +149,30 @@ ACCURACIES = (
     ("Held-out particles", ("accuracy",), ("null_accuracy",)),
     (
         "Cross-validation",
-        ("cross_validation_accuracy", "cv_accuracy", "cv_accuracy_mean"),
-        ("null_cv_accuracy",),
+        ("cv_accuracy_mean",),
+        (),
     ),
     (
         "Held-out micrographs",
-        ("held_out_micrograph", "accuracy_held_out_micrograph", "micrograph_accuracy"),
-        ("null_held_out_micrograph",),
+        ("accuracy_heldout_micrograph",),
+        (),
     ),
     (
         "Held-out experiments",
-        ("held_out_experiment", "accuracy_held_out_experiment", "experiment_accuracy"),
-        ("null_held_out_experiment",),
+        ("accuracy_heldout_experiment",),
+        (),
     ),
 )
 
 GROUPING_SHOWN = {
-    "k", "silhouette", "null_silhouette", "null_silhouette_mean", "null_silhouette_sd",
+    "k", "silhouette", "null_silhouette_mean", "null_silhouette_sd",
     "stability_ari", "null_stability_ari", "cophenetic", "null_cophenetic", "margin",
     "calinski_harabasz", "davies_bouldin", "stands_out", "min_margin", "tried", "finer",
+    "unit_key", "mlflow_run_id", "created_at",
 }  # fmt: skip
-CLASSIFIER_SHOWN = {"confusion", "confusion_matrix", "classes", "labels"} | {
+CLASSIFIER_SHOWN = {"confusion", "classes", "unit_key", "mlflow_run_id", "created_at"} | {
     key for _, keys, nulls in ACCURACIES for key in keys + nulls
 }
-
-
-def confusion(classifier: Mapping[str, Any]) -> Any:
-    """Return the confusion matrix, or None."""
-    return _first(classifier, ("confusion", "confusion_matrix"))
-
-
-def classes(classifier: Mapping[str, Any]) -> Any:
-    """Return the names of the matrix's rows, or None."""
-    return _first(classifier, ("classes", "labels"))
 
 
 def _margin(grouping: Mapping[str, Any]) -> float | None:
@@ -156,7 +183,7 @@ def _margin(grouping: Mapping[str, Any]) -> float | None:
 
 
 def _null(grouping: Mapping[str, Any]) -> Any:
-    return _first(grouping, ("null_silhouette_mean", "null_silhouette"))
+    return _first(grouping, ("null_silhouette_mean",))
 
 
 def _first(mapping: Mapping[str, Any], keys: tuple[str, ...]) -> Any:

@@ -123,7 +123,7 @@ def _words(content: Content, drawings: dict[str, Drawing]) -> dict[str, Any]:
 
 
 def _grouping(content: Content) -> dict[str, Any] | None:
-    grouping = content.data.grouping
+    grouping = evidence.unpack(content.data.grouping)
     if grouping is None:
         return None
     state, words = evidence.grouping_verdict(grouping)
@@ -137,7 +137,7 @@ def _grouping(content: Content) -> dict[str, Any] | None:
 
 
 def _classifier(content: Content) -> dict[str, Any] | None:
-    classifier = content.data.classifier
+    classifier = evidence.unpack(content.data.classifier)
     if classifier is None:
         return None
     return {
@@ -175,7 +175,8 @@ def _figures(content: Content) -> Iterator[tuple[str, Callable[[], Figure], str]
     groups = content.groups if content.grouped else None
     frame, unit = content.particles, content.unit
     parameters, batches = content.parameters(), content.batches()
-    grouping, classifier = content.data.grouping or {}, content.data.classifier or {}
+    grouping = evidence.unpack(content.data.grouping) or {}
+    classifier = evidence.unpack(content.data.classifier) or {}
     yield "sizes", lambda: figures.size_histogram(content.size, groups, unit), _SIZES
     if len(batches) > 1:
         yield "experiments", lambda: figures.batch_comparison_figure(batches, unit), _BATCHES
@@ -187,9 +188,8 @@ def _figures(content: Content) -> Iterator[tuple[str, Callable[[], Figure], str]
     if grouping.get("tried"):
         tried, k = grouping["tried"], grouping.get("k")
         yield "silhouette", lambda: figures.silhouette_figure(tried, k), _SILHOUETTE
-    matrix = evidence.confusion(classifier)
+    matrix, names = classifier.get("confusion"), classifier.get("classes")
     if matrix is not None:
-        names = evidence.classes(classifier)
         yield "confusion", lambda: figures.confusion_figure(matrix, names), _CONFUSION
 
 

@@ -87,7 +87,7 @@ def ensemble_table(
     """
     import pandas as pd
 
-    size, area = f"{columns.SIZE}_{unit}", "area_nm2" if unit == "nm" else "area_px"
+    size, area = f"{columns.SIZE}_{unit}", f"area_{unit}2"
     parts = [(str(key), part) for key, part in particles.groupby(by, sort=True)]
     if len(parts) != 1:
         parts.append(("All", particles))
