@@ -324,3 +324,67 @@ def test_grey_is_rec_601() -> None:
     np.testing.assert_array_equal(to_grey(colours), [[60, 117, 23]])
     np.testing.assert_array_equal(to_grey(colours.astype(np.uint8)), [[60, 117, 23]])
     np.testing.assert_array_equal(to_grey(np.dstack([SCENE] * 4)), SCENE)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_png_of_every_kind(dtype: str, channels: int, tmp_path: Path) -> None:
+    grey = SCENE.astype(dtype) * (257 if dtype == "uint16" else 1)
+    pixels = grey if channels == 1 else np.dstack([grey] * channels)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    picture = next(read_pictures(tmp_path / "a.png"))
+    np.testing.assert_array_equal(picture.pixels, grey)
+    assert picture.pixels.dtype == dtype
+    assert not picture.pixel_size.known
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+@pytest.mark.parametrize(
+    ("colour", "palette", "low", "high"),
+    [(0, [], 0, 255), (3, [10, 10, 10, 200, 200, 200], 10, 200)],
+)
+def test_png_of_one_bit(
+    colour: int, palette: list[int], low: int, high: int, tmp_path: Path
+) -> None:
+    # 8 x 2 pixels written by hand; a zero byte (no filter) stands before each row.
+    rows = bytes([0, 0b10101010, 0, 0b11110000])
+    body = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 2, 1, colour, 0, 0, 0))
+    body += png_chunk(b"PLTE", bytes(palette)) if palette else b""
+    body += png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    bits = np.array([[1, 0, 1, 0, 1, 0, 1, 0], [1, 1, 1, 1, 0, 0, 0, 0]])
+    pixels = next(read_pictures(tmp_path / "a.png")).pixels
+    np.testing.assert_array_equal(pixels, np.where(bits == 1, high, low))
+
+
+def test_jpeg_in_colour_with_a_thumbnail_before_the_cut(tmp_path: Path) -> None:
+    """An end mark inside a thumbnail does not hide that the picture itself is cut off."""
+    picture = imagecodecs.jpeg_encode(np.dstack([SCENE] * 3), level=95)
+    thumbnail = imagecodecs.jpeg_encode(np.ascontiguousarray(SCENE[::8, ::8]))
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    whole = picture[:2] + segment + picture[2:]
+    (tmp_path / "a.jpg").write_bytes(whole)
+    assert next(read_pictures(tmp_path / "a.jpg")).pixels.shape == SCENE.shape
+    (tmp_path / "a.jpg").write_bytes(whole[: int(len(whole) * 0.8)])
+    assert reason_of(tmp_path / "a.jpg") == "truncated"
+
+
+@pytest.mark.parametrize(("voxel", "nm"), [(2.5, 0.25), (1.0, None), (0.0, None)])
+def test_mrc_pixel_size(voxel: float, nm: float | None, tmp_path: Path) -> None:
+    """In Å; exactly 1 and 0 are what software writes when it knows nothing."""
+    with mrcfile.new(tmp_path / "a.mrc") as mrc:
+        mrc.set_data(np.stack([SCENE, SCENE]).astype(np.int16))
+        mrc.voxel_size = voxel
+    pictures = list(read_pictures(tmp_path / "a.mrc"))
+    assert [picture.pixel_size.y_nm for picture in pictures] == [nm, nm]
+
+
+def test_rare_format_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.blo").write_bytes(b"x" * 100)
+    monkeypatch.setattr("nanolake.ingest.readers.rosetta.find_spec", lambda name: None)
+    with pytest.raises(PictureError, match=r"nanolake\[formats\]") as caught:
+        list(read_pictures(tmp_path / "a.blo"))
+    assert caught.value.reason == "missing_extra"

@@ -55,6 +55,7 @@ class TiffReader:
             for series in chosen:
                 _check_series(path, series, settings)
             count = sum(_plane_count(series) for series in chosen)
+            _check_imagej(path, tiff, count)
             yield from numbered(_pictures(path, tiff, chosen, settings), count)
 
 
@@ -91,6 +92,13 @@ def _check_chain(path: Path, tiff: Any) -> None:
         refuse("truncated", path, "the TIFF directory is not whole")
     if struct.unpack(layout.offsetformat, following)[0] >= path.stat().st_size:
         refuse("truncated", path, f"pages are missing after the first {len(tiff.pages)}")
+
+
+def _check_imagej(path: Path, tiff: Any, count: int) -> None:
+    # ImageJ may write one page for a whole stack and say in words how many images it holds.
+    said = (tiff.imagej_metadata or {}).get("images", 1)
+    if isinstance(said, int) and said > count:
+        refuse("truncated", path, f"ImageJ says that it holds {said} images, {count} are there")
 
 
 def _chosen(path: Path, tiff: Any) -> list[Any]:
