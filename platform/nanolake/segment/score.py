@@ -30,6 +30,8 @@ class Score:
     """Matched pairs at each overlap of `THRESHOLDS`."""
     size_ratios: NDArray[np.float64]
     """Found over true equivalent diameter, one value a pair matched at the lowest overlap."""
+    pairs: NDArray[np.int64]
+    """(n, 2) true and found label of the pairs matched at the lowest overlap; empty for a pool."""
 
     def precision(self, level: int = 0) -> float:
         """Matched over found at ``THRESHOLDS[level]``; NaN where nothing was found."""
@@ -99,6 +101,7 @@ def score(truth: NDArray[np.integer], found: NDArray[np.integer]) -> Score:
         found=int((~found_out).sum()),
         matched=tuple(int((iou[keep] >= level).sum()) for level in THRESHOLDS),
         size_ratios=ratios,
+        pairs=np.stack([truth_ids[rows[keep]], found_ids[columns[keep]]], axis=1).astype(np.int64),
     )
 
 
@@ -111,6 +114,7 @@ def pool(scores: Iterable[Score]) -> Score:
         found=sum(item.found for item in items),
         matched=tuple(sum(item.matched[level] for item in items) for level in levels),
         size_ratios=np.concatenate([item.size_ratios for item in items] or [np.empty(0)]),
+        pairs=np.empty((0, 2), np.int64),
     )
 
 

@@ -1,0 +1,183 @@
+"""What people see: progress while it runs, tables, and a last line. Quiet when not a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nanolake.errors import SettingsError
+from nanolake.pipeline.work import Progress, silent
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = ("table", "csv", "json", "parquet")
+
+
+@contextmanager
+def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
+    """Give a progress function: a bar a stage with rate and time left, on a terminal's stderr."""
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import (
+        Progress as Bars,
+    )
+
+    columns = (
+        TextColumn("{task.description:>10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, Any] = {}
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def show(stage: str, done: int, total: int) -> None:
+            if total == 0:
+                return
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total, rate="")
+            speed = bars.tasks[tasks[stage]].speed
+            bars.update(
+                tasks[stage], completed=done, total=total, rate=f"{speed:.1f}/s" if speed else ""
+            )
+
+        yield show
+
+
+def say(text: str = "") -> None:
+    """Print one line to standard output."""
+    sys.stdout.write(f"{text}\n")
+
+
+def warn(text: str) -> None:
+    """Print one line to standard error."""
+    sys.stderr.write(f"{text}\n")
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON, for machines."""
+    say(json.dumps(value, indent=2, default=_plain))
+
+
+def say_table(rows: Sequence[Mapping[str, Any]], *, title: str = "", limit: int = 200) -> None:
+    """Print rows as a table; a long one is cut after ``limit`` rows and says so."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        say(f"{title}: none" if title else "no rows")
+        return
+    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for name in rows[0]:
+        numeric = all(isinstance(row[name], int | float | None) for row in rows[:20])
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows[:limit]:
+        table.add_row(*(cell(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else _width(rows)).print(table)
+    if len(rows) > limit:
+        say(f"… {len(rows) - limit:,} more rows: use --format csv or parquet for all")
+
+
+def cell(value: Any) -> str:
+    """Return a value as it stands in a table: four significant digits, a dash for unknown.
+
+    >>> cell(12.34567), cell(None), cell(1200000), cell(0.000123456)
+    ('12.35', '–', '1,200,000', '0.0001235')
+    """
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    return str(value)
+
+
+def say_failures(failures: Iterable[Any]) -> None:
+    """Print the table of what failed, if anything did."""
+    rows = [
+        {"stage": f.stage, "reason": f.reason, "path": f.path, "message": f.message}
+        for f in failures
+    ]
+    if rows:
+        say_table(rows, title=f"{len(rows)} failures")
+
+
+def write_answer(answer: pa.Table, form: str = "table", out: Path | None = None) -> None:
+    """Write ``answer`` to ``out``, or to standard output where that is None.
+
+    Raises `SettingsError` for an unknown form and for Parquet without a file.
+    """
+    if form not in FORMATS:
+        raise SettingsError(f"--format {form!r} is not one of {', '.join(FORMATS)}")
+    if form == "parquet":
+        _parquet(answer, out)
+    elif form == "table" and out is None:
+        _table(answer)
+    else:
+        text = _json(answer) if form == "json" else _csv(answer)
+        if out is None:
+            sys.stdout.write(text)
+        else:
+            out.write_text(text, encoding="utf-8")
+
+
+def _parquet(answer: pa.Table, out: Path | None) -> None:
+    import pyarrow.parquet as pq
+
+    if out is None:
+        raise SettingsError("--format parquet needs a file: add --out answer.parquet")
+    pq.write_table(answer, out, compression="zstd")
+
+
+def _table(answer: pa.Table) -> None:
+    limit = 200
+    say_table(answer.slice(0, limit).to_pylist(), limit=limit)
+    hidden = answer.num_rows - limit
+    if hidden > 0:
+        say(f"… {hidden:,} more rows: use --format csv, json or parquet for all")
+
+
+def _csv(answer: pa.Table) -> str:
+    return str(answer.to_pandas().to_csv(index=False))
+
+
+def _json(answer: pa.Table) -> str:
+    return str(answer.to_pandas().to_json(orient="records", date_format="iso", indent=2)) + "\n"
+
+
+def _width(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Wide enough that a table in a file or a pipe is not folded needlessly."""
+    longest = {name: len(name) for name in rows[0]}
+    for row in rows[:200]:
+        for name, value in row.items():
+            longest[name] = max(longest[name], len(cell(value)))
+    return max(80, min(240, sum(min(n, 80) + 3 for n in longest.values())))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return str(value)

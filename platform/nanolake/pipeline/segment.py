@@ -1,0 +1,181 @@
+"""Segment and measure: pixels -> label images in Zarr, one row a particle in the lake."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanolake import __version__
+from nanolake.contracts import conform
+from nanolake.engines import Engine
+from nanolake.features import measure
+from nanolake.pipeline.work import (
+    Job,
+    Made,
+    Progress,
+    StageReport,
+    new_run_id,
+    run_jobs,
+    silent,
+)
+from nanolake.records import Segmentation
+from nanolake.segment import SegmentSettings, segment
+from nanolake.storage import ImageStore, Lake, unit_key
+
+STAGE = "segment"
+_EXCLUSIONS = ("border", "small", "large", "print", "outlier")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentItem:
+    """One micrograph to be segmented. ``pixel_size_nm`` is (y, x) or None where unknown."""
+
+    micrograph_id: str
+    image_path: str
+    pixel_size_nm: tuple[float, float] | None
+    segmentation_id: str
+    unit_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentTask:
+    """Segments and measures pictures of the store at ``pixels_root``."""
+
+    pixels_root: str
+    segmentation_run_id: str
+    settings: SegmentSettings
+
+    def open(self) -> Callable[[Job], Made]:
+        """Return the function of one micrograph."""
+        import cv2
+
+        cv2.setNumThreads(1)  # one worker, one core: the engine does the rest
+        store = ImageStore(self.pixels_root)
+        return lambda job: self.run(job.item, store)
+
+    def run(self, item: SegmentItem, store: ImageStore) -> Made:
+        """Segment and measure one micrograph, store its label image, return its rows."""
+        started = time.perf_counter()
+        pixels = store.read(item.image_path)
+        found = segment(pixels, self.settings)
+        features = measure(pixels, found.labels, pixel_size_nm=item.pixel_size_nm)
+        stored = store.write_labels(
+            item.image_path, self.segmentation_run_id, found.labels, item.pixel_size_nm
+        )
+        ids = {
+            "segmentation_id": item.segmentation_id,
+            "segmentation_run_id": self.segmentation_run_id,
+            "micrograph_id": item.micrograph_id,
+            "unit_key": item.unit_key,
+            "created_at": datetime.now(UTC),
+        }
+        particles = {
+            **features,
+            **ids,
+            "particle_id": particle_ids(item.segmentation_id, features["label"]),
+            "confidence": found.confidence,
+        }
+        row = {
+            **ids,
+            "polarity": found.polarity,
+            "particle_count": found.count,
+            **_excluded(found),
+            "covered_fraction": float(np.count_nonzero(found.labels) / found.labels.size),
+            "label_path": stored.path,
+            "label_sha256": stored.sha256,
+            "wall_s": time.perf_counter() - started,
+        }
+        tables = {
+            "segmentation": conform("segmentation", row),
+            "particle": conform("particle", particles),
+        }
+        return Made(tables=tables)
+
+
+def segment_lake(
+    lake: Lake,
+    settings: SegmentSettings | None = None,
+    *,
+    engine: Engine,
+    run_id: str | None = None,
+    progress: Progress = silent,
+    retry_failed: bool = False,
+) -> StageReport:
+    """Segment and measure every micrograph that these settings have not met yet."""
+    settings = settings or SegmentSettings()
+    way = segmentation_run_id(settings)
+    _write_run(lake, way, settings)
+    return run_jobs(
+        lake,
+        engine,
+        SegmentTask(pixels_root=str(lake.images.root), segmentation_run_id=way, settings=settings),
+        _jobs(lake, way),
+        stage=STAGE,
+        run_id=run_id or new_run_id(),
+        progress=progress,
+        retry_failed=retry_failed,
+        shown_rows=("particle",),
+    )
+
+
+def segmentation_run_id(settings: SegmentSettings) -> str:
+    """Return the id of a way of segmenting: equal settings and code, equal id."""
+    words = f"{__version__}\0{settings.fingerprint()}"
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def particle_ids(segmentation_id: str, labels: NDArray[Any]) -> list[str]:
+    """Return the particles' ids: the segmentation's id and the label."""
+    return [f"{segmentation_id}-{label:05d}" for label in labels.tolist()]
+
+
+def _jobs(lake: Lake, way: str) -> list[Job]:
+    rows = lake.query(
+        "SELECT micrograph_id, image_path, pixel_sha256, pixel_size_y_nm, pixel_size_x_nm "
+        "FROM micrograph_current ORDER BY micrograph_id"
+    ).to_pylist()
+    jobs = []
+    for row in rows:
+        y, x = row["pixel_size_y_nm"], row["pixel_size_x_nm"]
+        key = unit_key(STAGE, row["micrograph_id"], row["pixel_sha256"], y, x, way)
+        item = SegmentItem(
+            micrograph_id=row["micrograph_id"],
+            image_path=row["image_path"],
+            pixel_size_nm=(y, x) if y and x else None,
+            segmentation_id=key[:24],
+            unit_key=key,
+        )
+        jobs.append(
+            Job(key=key, subject=row["image_path"], item=item, micrograph_id=row["micrograph_id"])
+        )
+    return jobs
+
+
+def _write_run(lake: Lake, way: str, settings: SegmentSettings) -> None:
+    known = lake.query(
+        "SELECT 1 FROM segmentation_run WHERE segmentation_run_id = ?", [way]
+    ).num_rows
+    if known:
+        return
+    row = {
+        "segmentation_run_id": way,
+        "method": settings.method,
+        "settings_json": settings.as_json(),
+        "code_version": __version__,
+        "unit_key": unit_key("segmentation_run", way),
+        "created_at": datetime.now(UTC),
+    }
+    lake.commit({"segmentation_run": row}, message=f"segment with {settings.method}")
+
+
+def _excluded(found: Segmentation) -> dict[str, int]:
+    unknown = set(found.excluded) - set(_EXCLUSIONS)
+    assert not unknown, f"no column for the exclusions {unknown}"
+    return {f"excluded_{reason}": int(found.excluded.get(reason, 0)) for reason in _EXCLUSIONS}

@@ -1,0 +1,41 @@
+-- One row a pair of experiments: is batch 1 the same product as batch 2?
+-- difference_nm and its 95 % interval (normal approximation) compare mean equivalent diameters;
+-- welch_t is Welch's statistic, cohen_d the difference in pooled standard deviations;
+-- group_overlap is the share of particles that two batches have in common over the shape groups
+-- (1: the same shares, 0: no group in common).
+CREATE OR REPLACE VIEW batch_compare AS
+WITH share AS (
+    SELECT experiment_id, shape_group,
+           count(*) / sum(count(*)) OVER (PARTITION BY experiment_id) AS share
+    FROM morphology WHERE shape_group > 0 GROUP BY experiment_id, shape_group
+),
+common AS (
+    SELECT a.experiment_id AS a_id, b.experiment_id AS b_id, sum(least(a.share, b.share)) AS overlap
+    FROM share a JOIN share b USING (shape_group) GROUP BY a.experiment_id, b.experiment_id
+),
+pair AS (
+    SELECT
+        a.lab AS lab_a, a.experiment AS experiment_a, b.lab AS lab_b, b.experiment AS experiment_b,
+        a.particle_count AS count_a, b.particle_count AS count_b,
+        a.diameter_mean_nm AS mean_a_nm, b.diameter_mean_nm AS mean_b_nm,
+        a.sigma_over_d AS sigma_over_d_a, b.sigma_over_d AS sigma_over_d_b,
+        b.diameter_mean_nm - a.diameter_mean_nm AS difference_nm,
+        sqrt(a.diameter_sd_nm ** 2 / a.calibrated_count
+             + b.diameter_sd_nm ** 2 / b.calibrated_count) AS standard_error_nm,
+        sqrt((a.diameter_sd_nm ** 2 + b.diameter_sd_nm ** 2) / 2) AS pooled_sd_nm,
+        a.experiment_id AS experiment_a_id, b.experiment_id AS experiment_b_id
+    FROM ensemble a JOIN ensemble b
+        ON (a.lab, a.experiment, a.experiment_id) < (b.lab, b.experiment, b.experiment_id)
+)
+SELECT
+    lab_a, experiment_a, lab_b, experiment_b, count_a, count_b, mean_a_nm, mean_b_nm,
+    difference_nm,
+    difference_nm - 1.96 * standard_error_nm AS difference_low_nm,
+    difference_nm + 1.96 * standard_error_nm AS difference_high_nm,
+    difference_nm / nullif(standard_error_nm, 0) AS welch_t,
+    difference_nm / nullif(pooled_sd_nm, 0) AS cohen_d,
+    sigma_over_d_a, sigma_over_d_b,
+    coalesce(overlap, CASE WHEN experiment_a_id IN (SELECT experiment_id FROM share)
+        AND experiment_b_id IN (SELECT experiment_id FROM share) THEN 0 END) AS group_overlap,
+    experiment_a_id, experiment_b_id
+FROM pair LEFT JOIN common ON a_id = experiment_a_id AND b_id = experiment_b_id;
