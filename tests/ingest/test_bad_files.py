@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from nanolake.errors import PictureError
 from nanolake.ingest import IngestSettings, check_pixels, read_pictures
-from nanolake.ingest.readers.protocol import KEPT_DTYPES, to_grey, to_kept_dtype
+from nanolake.ingest.readers.protocol import KEPT_DTYPES, compact, to_grey, to_kept_dtype
 
 SCENE = np.random.default_rng(3).integers(0, 255, (96, 128), dtype=np.uint8)
 
@@ -388,3 +388,15 @@ def test_rare_format_without_the_extra(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(PictureError, match=r"nanolake\[formats\]") as caught:
         list(read_pictures(tmp_path / "a.blo"))
     assert caught.value.reason == "missing_extra"
+
+
+def test_metadata_holds_only_what_is_known() -> None:
+    tags = {
+        "a": " x\0",
+        "b": "",
+        "c": None,
+        "d": float("nan"),
+        "e": {"f": "", "g": 0},
+        "h": {"i": ""},
+    }
+    assert compact(tags) == {"a": "x", "e": {"g": 0}}

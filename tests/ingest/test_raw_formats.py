@@ -6,6 +6,7 @@ The expected values were read from the files' own tags with two independent read
 
 from __future__ import annotations
 
+import json
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -140,6 +141,7 @@ def test_picture(name: str, settings: IngestSettings) -> None:
     for picture in pictures:
         assert (picture.pixels.shape, picture.pixels.dtype.name) == (shape, dtype)
         assert picture.frame_count == count
+        json.dumps(dict(picture.metadata), allow_nan=False)
         size = picture.pixel_size
         # rel 1e-5: RosettaSciIO rounds the Olympus tag to five digits
         assert size.y_nm == (None if y_nm is None else pytest.approx(y_nm, rel=1e-5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -133,9 +134,14 @@ def numbered(pictures: Iterable[Picture], count: int) -> Iterator[Picture]:
 
 
 def compact(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Drop what a file leaves empty: unknown is absent, not an empty text."""
-    return {
-        name: value.strip() if isinstance(value, str) else value
-        for name, value in metadata.items()
-        if value is not None and (not isinstance(value, str) or value.strip())
-    }
+    """Drop what a file leaves empty or not finite: unknown is absent, and the rest is JSON."""
+    found: dict[str, Any] = {}
+    for name, value in metadata.items():
+        if isinstance(value, dict):
+            value = compact(value)
+        elif isinstance(value, str):
+            value = value.strip("\x00 \t\r\n")
+        if value is None or value in ("", {}) or (isinstance(value, float) and not isfinite(value)):
+            continue
+        found[name] = value
+    return found
