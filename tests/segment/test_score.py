@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from nanolake.errors import PictureError
 from nanolake.segment.score import mean_f1, pool, score
 

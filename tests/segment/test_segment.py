@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nanolake.errors import PictureError, SettingsError
 from nanolake.segment import SegmentSettings, segment
 from nanolake.segment.score import score
@@ -212,7 +213,7 @@ def test_input_is_not_changed_and_result_repeats():
 def test_published_constants_drop_what_is_small_and_cut():
     # Radius 20 is 1,257 px², after erosion by 5 px about 707: under 900, dropped. Radius 30
     # leaves 1,963. The cut disk goes with the border.
-    pixels, truth = scene((300, 300), draw=(disk(60, 60, 20), disk(150, 170, 30),
+    pixels, _ = scene((300, 300), draw=(disk(60, 60, 20), disk(150, 170, 30),
                                             disk(0, 200, 40)))  # fmt: skip
     found = segment(pixels, SegmentSettings(method="williamson2022", polarity="dark"))
     assert found.count == 1
@@ -246,3 +247,12 @@ def test_tiny_and_narrow_pictures_are_no_error(shape):
 def test_unknown_method_is_refused():
     with pytest.raises(SettingsError, match="method"):
         SegmentSettings.build({"method": "magic"})
+
+
+def test_noisy_particles_are_not_taken_for_print():
+    # Noise cuts a particle's extreme grey values into crumbs that look like strokes.
+    places = [(30 + 50 * i, 30 + 50 * j, 18) for i in range(8) for j in range(8)]
+    pixels, truth = scene((430, 430), draw=[disk(*place) for place in places], noise=12)
+    found = segment(pixels)
+    assert found.excluded["print"] == 0
+    assert score(truth, found.labels).matched[0] == 64

@@ -3,11 +3,12 @@
 import cv2
 import numpy as np
 import pytest
-from nanolake.segment.split import distance_inside, split_touching
 from scipy.ndimage import distance_transform_edt
 from skimage.measure import label
 from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
+
+from nanolake.segment.split import distance_inside, split_touching
 
 
 def disks(seed, count=25, size=160):
@@ -38,7 +39,9 @@ def test_basins_are_those_of_h_maxima(seed, height):
     basins = split_touching(depth, height_px=height, relative=0)
     assert basins.max() == seeds.max()
     numbers = range(1, basins.max() + 1)
-    assert [np.unique(seeds[(basins == i) & (seeds > 0)]).size for i in numbers] == [1] * len(numbers)
+    assert [np.unique(seeds[(basins == i) & (seeds > 0)]).size for i in numbers] == [1] * len(
+        numbers
+    )
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

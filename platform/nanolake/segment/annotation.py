@@ -21,6 +21,8 @@ _EXTREME = 0.02
 _MOST_BOXES = 60
 _MARGIN = 0.3
 _CORNER = 0.22
+_STROKE = 0.65
+_PAPER = 0.45
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +66,11 @@ def _data_bars(grey: Grey) -> list[tuple[slice, slice]]:
 
 
 def _run(plain: Mask) -> int:
-    """Length of the first run of True, a break of up to two rows allowed."""
-    broken = np.flatnonzero(~plain[:-2] & ~plain[1:-1] & ~plain[2:])
-    run = int(broken[0]) if broken.size else plain.size
+    """Length of the first run of True; a frame of 2 % before it and breaks of two rows allowed."""
+    start = int(np.argmax(plain[: max(2, round(0.02 * plain.size))]))
+    inside = plain[start:]
+    broken = np.flatnonzero(~inside[:-2] & ~inside[1:-1] & ~inside[2:])
+    run = start + int(broken[0]) if broken.size else plain.size
     held = np.flatnonzero(plain[:run])
     return int(held[-1]) + 1 if held.size else 0
 
@@ -113,12 +117,12 @@ def find_print(bright: Grey) -> list[tuple[slice, slice]]:
     middle, top = float(np.median(bright[::3, ::3])), float(bright.max())
     if top - middle < 0.1:
         return []
-    strokes = bright > middle + 0.7 * (top - middle)
-    marks = _Marks.of(strokes)
+    relief = (cv2.GaussianBlur(bright, (0, 0), 0.7) - middle) / (top - middle)
+    marks = _Marks.of(relief)
     text = marks.in_rows() | marks.in_corner()
     bars = marks.bars(text)
     pad = max(2, round(0.006 * min(bright.shape)))
-    return [marks.box(i, pad) for i in np.flatnonzero(text | bars)]
+    return [marks.box(int(i), pad) for i in np.flatnonzero(text | bars)]
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,9 @@ class _Marks:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, strokes: Mask) -> _Marks:
+    def of(cls, relief: Grey) -> _Marks:
+        """Marks of a picture whose background is near 0 and whose brightest print is 1."""
+        strokes = relief > _STROKE
         count, labels, stats, _ = cv2.connectedComponentsWithStats(
             strokes.view(np.uint8), connectivity=8
         )
@@ -147,8 +153,11 @@ class _Marks:
         glyph = np.zeros(count - 1, dtype=bool)
         for i in np.flatnonzero(sized):
             top, left = int(y[i]), int(x[i])
-            part = labels[top : top + int(h[i]), left : left + int(w[i])] == i + 1
-            glyph[i] = _thin(part) and solidity(part) < 0.8
+            box = (slice(top, top + int(h[i])), slice(left, left + int(w[i])))
+            part = labels[box] == i + 1
+            glyph[i] = (
+                relief[box][~strokes[box]].mean() < _PAPER and _thin(part) and solidity(part) < 0.8
+            )
         return cls(x, y, w, h, area / np.maximum(w * h, 1), glyph, (height, width))
 
     def in_rows(self) -> Mask:

@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 
 _SIGMAS_PX = (1.0, 2.0, 4.0, 8.0)
 _COARSE_PX = 128
+_SAMPLED_PX = 512
 _BIMODAL = 0.72
 _CLEAR = 3.0
 _SPARSE = 5.5
@@ -64,16 +65,18 @@ def foreground_at(grey: Grey, sigma_px: float, share: float) -> Foreground:
     """
     smooth = cv2.GaussianBlur(grey, (0, 0), sigma_px)
     flat = np.full(grey.shape, np.float32(0))
-    split = _two_levels(smooth[::2, ::2])
+    step = max(2, max(grey.shape) // _SAMPLED_PX)
+    thin = (slice(None, None, step), slice(None, None, step))
+    split = _two_levels(smooth[thin])
     if not split.clear:
         everywhere = fit_background(smooth, np.ones(grey.shape, dtype=bool))
-        again = _two_levels((smooth - everywhere)[::2, ::2])
+        again = _two_levels((smooth - everywhere)[thin])
         if again.clear:
             flat, split = everywhere, again
     for _ in range(2):
         above = smooth - flat > split.middle + split.otsu
         flat = fit_background(smooth, ~_grown(above))
-        split = _two_levels((smooth - flat)[::2, ::2])
+        split = _two_levels((smooth - flat)[thin])
     flat = flat + np.float32(split.middle)
     level = split.level(share)
     return Foreground(

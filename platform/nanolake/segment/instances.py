@@ -46,9 +46,10 @@ def keep_particles(
 ) -> tuple[Labels, dict[str, int]]:
     """Take out what is no whole particle; return new labels and the counts by reason.
 
-    ``labels`` is (y, x), 1 … n in raster order; ``printed`` is (n + 1,) bool by label; ``cut`` are
-    labels besides those at the picture's edge that count as ``border``. Each object is counted once, under the first reason that fits: print, large, border, small, outlier.
-    Border particles and print do not enter the typical size.
+    ``labels`` is (y, x), 1 … n in raster order; ``printed`` is (n + 1,) bool by label; ``cut``
+    are labels besides those at the picture's edge that count as ``border``. Each object is
+    counted once, under the first reason that fits: print, large, border, small, outlier. Border
+    particles and print do not enter the typical size.
     """
     areas = areas_of(labels)
     reasons = _reasons(labels, areas, settings, printed, cut)
@@ -59,8 +60,9 @@ def keep_particles(
         gone |= hit
     keep = ~gone & (areas > 0)
     number = np.where(keep, np.cumsum(keep), 0)
-    dtype = np.uint16 if keep.sum() <= 65535 else np.uint32
-    return number.astype(dtype)[labels], counts
+    if keep.sum() <= 65535:
+        return number.astype(np.uint16)[labels], counts
+    return number.astype(np.uint32)[labels], counts
 
 
 def _reasons(
@@ -80,9 +82,7 @@ def _reasons(
     border[0] = False
     whole = np.where(print_hit | large | border, 0, areas)
     typical = typical_area(whole if whole.any() else areas)
-    least = max(
-        np.pi / 4 * settings.min_diameter_px**2, settings.min_relative_area * typical
-    )
+    least = max(np.pi / 4 * settings.min_diameter_px**2, settings.min_relative_area * typical)
     small = areas < least
     outlier = no
     if settings.max_relative_area is not None and (whole > least).any():

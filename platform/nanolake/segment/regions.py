@@ -24,9 +24,9 @@ def opened(mask: Mask, radius_px: float) -> Mask:
     """Remove what a disk of this radius does not fit into; below 0.5 px nothing is done."""
     if round(radius_px) < 1:
         return mask
-    return np.asarray(
-        cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, disk(radius_px))
-    ).view(bool)
+    return np.asarray(cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, disk(radius_px))).view(
+        bool
+    )
 
 
 def fill_holes(mask: Mask, typical_area_px: float) -> Mask:

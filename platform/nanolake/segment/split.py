@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 _LEVELS_PER_PX = 64
 
 
-def distance_inside(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Exact Euclidean distance (px) of each pixel of the mask to the nearest pixel outside.
+def distance_inside(mask: NDArray[np.bool_], *, exact: bool = True) -> NDArray[np.float32]:
+    """Euclidean distance (px) of each pixel of the mask to the nearest pixel outside.
 
+    Not ``exact`` is about ten times as fast and off by up to 2 %.
     The picture's edge is not an outside: a cut particle keeps its depth.
     """
-    depth = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    kind = cv2.DIST_MASK_PRECISE if exact else cv2.DIST_MASK_5
+    depth = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, kind)
     return np.asarray(np.minimum(depth, float(sum(mask.shape))), dtype=np.float32)
 
 
@@ -55,7 +57,7 @@ def split_touching(
     return np.asarray(_number(parent).reshape(depth.shape))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _deepest_first(ranks: NDArray[np.int32]) -> Any:
     """Flat indices of all pixels above 0, by falling rank, raster order within a rank."""
     flat = ranks.ravel()
@@ -77,7 +79,7 @@ def _deepest_first(ranks: NDArray[np.int32]) -> Any:
     return order
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _root(parent: NDArray[np.int32], index: int) -> int:
     while parent[index] != index:
         parent[index] = parent[parent[index]]
@@ -85,7 +87,7 @@ def _root(parent: NDArray[np.int32], index: int) -> int:
     return index
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _flood(
     ranks: NDArray[np.int32],
     order: NDArray[np.int64],
@@ -134,7 +136,7 @@ def _flood(
                     home = high
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _number(parent: NDArray[np.int32]) -> Any:
     """Basins numbered 1 … n in raster order of their first pixel."""
     labels = np.zeros(parent.size, dtype=np.int32)

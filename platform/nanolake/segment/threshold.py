@@ -23,6 +23,7 @@ _SMOOTHING = 0.025
 _OPENING = 0.06
 _HEIGHT_PX = 0.75
 _HEIGHT = 0.01
+_SETTLED = 0.25
 _LARGEST_OPENING_PX = 40
 _POLARITY_PX = 512
 
@@ -35,7 +36,7 @@ def threshold(grey: Grey, settings: SegmentSettings) -> Segmentation:
     """
     zones = blank_zones(grey) if settings.remove_print else None
     clean = grey if zones is None else zones.blanked
-    polarity = settings.polarity
+    polarity: str = settings.polarity
     if polarity == "auto":
         polarity = find_polarity(clean, settings.neck)
     bright = clean if polarity == "bright" else 1 - clean
@@ -70,14 +71,17 @@ def pieces(bright: Grey, neck: float) -> tuple[NDArray[np.int32], Scale]:
     """Label everything that stands out bright, touching particles parted, nothing taken out."""
     found = find_foreground(bright, _SHARE)
     labels = split_touching(
-        distance_inside(opened(found.mask, 1)), height_px=_HEIGHT_PX, relative=neck
+        distance_inside(opened(found.mask, 1), exact=False), height_px=_HEIGHT_PX, relative=neck
     )
     area = typical_area(areas_of(labels))
     for _ in range(2):
         if area <= 0:
             break
+        expected = area
         labels, found = _second_pass(bright, found, area, neck)
         area = typical_area(areas_of(labels))
+        if abs(area - expected) < _SETTLED * expected:
+            break
     return labels, Scale(diameter_px=_diameter(area), foreground=found)
 
 

@@ -33,7 +33,7 @@ def williamson2022(grey: NDArray[np.float32], settings: SegmentSettings) -> Segm
     window is 11 x 11 px, not 10 x 10, since fast medians have odd windows; touching particles
     meet without MATLAB's one-pixel watershed line.
     """
-    polarity = settings.polarity
+    polarity: str = settings.polarity
     if polarity == "auto":
         polarity = find_polarity(grey, SegmentSettings().neck)
     mask, counts = _whole_blobs(_binary(grey, polarity), settings.remove_border)
