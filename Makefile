@@ -13,7 +13,7 @@ SHEET  ?=
 LINKS  := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 UV     := $(if $(LINKS),UV_FIND_LINKS="$(LINKS)") $(BIN)/uv
 
-.PHONY: help setup demo test test-slow lint format docs bench lock clean
+.PHONY: help setup lock demo test test-slow lint format docs bench bench-segmentation bench-features bench-pipeline clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -29,3 +29,40 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
+
+lock: ## resolve pyproject.toml into requirements.lock again
+	@$(UV) pip compile pyproject.toml --extra dev --extra formats --python-version 3.11 \
+	    --no-header --no-annotate --no-emit-find-links --quiet --upgrade -o requirements.lock
+	@sed -i 's/+cpu$$//' requirements.lock
+
+demo: setup ## run everything on two simulated labs, or SHEET=my-samples.csv
+	@OMP_NUM_THREADS=1 $(BIN)/nanolake demo --out $(DEMO) $(if $(SHEET),--sheet "$(SHEET)")
+
+test: setup ## the fast tests
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-slow: setup ## the slow tests: clusters, trainings, killed runs
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow
+
+lint: setup ## style, types, import rules, generated files
+	@test ! -e platform/__init__.py || { echo "remove platform/__init__.py"; exit 1; }
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m nanolake.contracts | diff - schemas/README.md || { echo "run make docs"; exit 1; }
+
+format: setup ## let ruff format and mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: setup ## write the data dictionary again
+	@$(BIN)/python -m nanolake.contracts > schemas/README.md
+
+bench: setup bench-segmentation bench-features bench-pipeline ## measure, and write tests/benchmarks/results/
+
+bench-segmentation bench-features bench-pipeline: bench-%: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_$*.py
+
+clean: ## remove .venv, the demo and caches
+	@rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -196,7 +196,7 @@ def families(counts, seed=0):
             p, d, ratio = draw(family, rng)
             area = np.pi / 4 * (20 * np.exp(rng.normal(0, 0.12))) ** 2
             polygon = outline(p, d, ratio, rng.uniform(0, 6), area=area, points=120)
-            noisy = {"p": p * np.exp(rng.normal(0, 0.1)), "d": d + rng.normal(0, 0.2)}
+            noisy = {"p": p * np.exp(rng.normal(0, 0.1)), "d_mean": d + rng.normal(0, 0.2)}
             noisy["L_ratio"] = min(ratio + rng.normal(0, 0.03), 1.0)
             rows.append({**measures(polygon, rng), **noisy})
             truth.append(index)

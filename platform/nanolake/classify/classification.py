@@ -44,7 +44,7 @@ class ClassifySettings(Settings):
         "roundness",
         "solidity",
         "p",
-        "d",
+        "d_mean",
         "L_ratio",
     )
     """Columns to learn from; hand on the grouping's own, ``Grouping.columns``."""

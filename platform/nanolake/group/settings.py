@@ -12,11 +12,10 @@ SIZE = "equivalent_diameter_area_nm"
 """The one size among the columns; left out where too few particles have one in nm."""
 FEATURES = (SIZE, "aspect_ratio", "circularity", "roundness", "solidity")
 """Elongation, corners, both together, concavity: scale-free and the same for any rotation."""
-PARAMETERS = ("p", "d", "L_ratio")
-"""The outline family's parameters as the shape network predicts them (paper, eq. 1).
-
-Give ``d`` as its expectation over the network's class probabilities: the gaps of an integer column
-look like groups, and the continuous null has none.
+PARAMETERS = ("p", "d_mean", "L_ratio")
+"""The outline family's parameters as the shape network predicts them (paper, eq. 1). ``d_mean`` is
+the expectation of d over the network's class probabilities: the gaps of an integer column look
+like groups, and the continuous null has none.
 """
 
 Dataset = Literal["features", "parameters", "both"]
@@ -29,7 +28,7 @@ def select_columns(dataset: Dataset = "both") -> tuple[str, ...]:
     the aspect ratio) would count twice, and the extent changes with rotation.
 
     >>> select_columns("parameters")
-    ('p', 'd', 'L_ratio')
+    ('p', 'd_mean', 'L_ratio')
     """
     return {"features": FEATURES, "parameters": PARAMETERS, "both": FEATURES + PARAMETERS}[dataset]
 
