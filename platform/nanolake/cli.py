@@ -520,17 +520,28 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train the shape network on simulated particles, with Ray Train, and register it."""
-    from nanolake.console import say_json
-    from nanolake.pipeline.train import train_for_lake
+    from dataclasses import asdict
+
+    from nanolake.console import progress_bars, say_json
+    from nanolake.pipeline.train import train_shape
     from nanolake.shape import ShapeTrainSettings
 
     base = ShapeTrainSettings.short() if short else None
     settings = _settings(ShapeTrainSettings, config, values, base)
-    result = train_for_lake(_open(lake), settings, workers=workers, gpu=gpu)
+    opened = _open(lake)
+    with progress_bars() as progress:
+        made = train_shape(
+            settings,
+            out=opened.root / "models" / "training",
+            tracking_uri=opened.tracking_uri,
+            workers=workers,
+            gpu=gpu,
+            progress=lambda done, total, _: progress("train", done, total),
+        )
     if as_json:
-        say_json(result.as_json())
+        say_json(asdict(made))
     else:
-        typer.echo(result.line())
+        typer.echo(made.line())
 
 
 @app.command(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from nanolake.pipeline.work import Progress, silent
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_GAP = "  "
+_FEW_COLUMNS = 6
 FORMATS = ("table", "csv", "json", "parquet")
 
 
@@ -77,21 +81,24 @@ def say_json(value: Any) -> None:
 
 
 def say_table(rows: Sequence[Mapping[str, Any]], *, title: str = "", limit: int = 200) -> None:
-    """Print rows as a table; a long one is cut after ``limit`` rows and says so."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    """Print rows as a table; a long one is cut after ``limit`` rows and says so.
 
+    A table wider than the terminal is turned: its columns become lines. In a pipe or a file it is
+    as wide as it needs to be.
+    """
     if not rows:
         say(f"{title}: none" if title else "no rows")
         return
-    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
-    for name in rows[0]:
-        numeric = all(isinstance(row[name], int | float | None) for row in rows[:20])
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows[:limit]:
-        table.add_row(*(cell(value) for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else _width(rows)).print(table)
+    if title:
+        say(f"\n{title}")
+    names = list(rows[0])
+    cells = [[cell(row[name]) for name in names] for row in rows[:limit]]
+    numeric = [all(_is_number(row[name]) for row in rows[:limit]) for name in names]
+    width = _terminal_width()
+    if width is None or _needed([names, *cells]) <= width or len(names) <= _FEW_COLUMNS:
+        _print([names, *cells], numeric, width)
+    else:
+        _print_turned(names, cells, width)
     if len(rows) > limit:
         say(f"… {len(rows) - limit:,} more rows: use --format csv or parquet for all")
 
@@ -166,13 +173,56 @@ def _json(answer: pa.Table) -> str:
     return str(answer.to_pandas().to_json(orient="records", date_format="iso", indent=2)) + "\n"
 
 
-def _width(rows: Sequence[Mapping[str, Any]]) -> int:
-    """Wide enough that a table in a file or a pipe is not folded needlessly."""
-    longest = {name: len(name) for name in rows[0]}
-    for row in rows[:200]:
-        for name, value in row.items():
-            longest[name] = max(longest[name], len(cell(value)))
-    return max(80, min(240, sum(min(n, 80) + 3 for n in longest.values())))
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _terminal_width() -> int | None:
+    """Columns of the terminal; None where the output goes into a pipe or a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _needed(lines: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(len, column)) + len(_GAP) for column in zip(*lines, strict=True))
+
+
+def _print_turned(names: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> None:
+    """Print columns as lines, as many rows side by side as the terminal holds."""
+    first = max(map(len, names)) + len(_GAP)
+    each = max(len(text) for row in cells for text in row) + len(_GAP)
+    count = max(1, (width - first) // each)
+    for start in range(0, len(cells), count):
+        part = cells[start : start + count]
+        if start:
+            say()
+        lines = [[name, *(row[i] for row in part)] for i, name in enumerate(names)]
+        _print(lines, [False] * len(lines[0]), width, head=False)
+
+
+def _print(
+    lines: Sequence[Sequence[str]], right: Sequence[bool], width: int | None, *, head: bool = True
+) -> None:
+    """Print aligned lines, the first underlined; the widest columns give way to the terminal."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    over = sum(widths) + len(_GAP) * (len(widths) - 1) - (width or sys.maxsize)
+    for _ in range(over):
+        widths[widths.index(max(widths))] -= 1
+    for number, line in enumerate(lines):
+        _print_line(line, widths, right)
+        if head and number == 0:
+            say("─" * (sum(widths) + len(_GAP) * (len(widths) - 1)))
+
+
+def _print_line(line: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> None:
+    """Print one line; a text that is too long goes on below, in its own column."""
+    rests = [textwrap.wrap(text, size) or [""] for text, size in zip(line, widths, strict=True)]
+    for depth in range(max(map(len, rests))):
+        parts = [rest[depth] if depth < len(rest) else "" for rest in rests]
+        padded = [
+            part.rjust(size) if is_right else part.ljust(size)
+            for part, size, is_right in zip(parts, widths, right, strict=True)
+        ]
+        say(_GAP.join(padded).rstrip())
 
 
 def _plain(value: Any) -> Any:

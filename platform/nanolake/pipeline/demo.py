@@ -94,10 +94,16 @@ def _fresh_lake(root: Path) -> Lake:
 
 
 def _train(lake: Lake, workers: int, progress: Progress, say: Callable[[str], None]) -> None:
-    from nanolake.pipeline.train import train_for_lake
+    from nanolake.pipeline.train import train_shape
     from nanolake.shape import ShapeTrainSettings
 
-    made = train_for_lake(lake, ShapeTrainSettings.short(), workers=workers, progress=progress)
+    made = train_shape(
+        ShapeTrainSettings.short(),
+        out=lake.root / "models" / "training",
+        tracking_uri=lake.tracking_uri,
+        workers=workers,
+        progress=lambda done, total, _: progress("train", done, total),
+    )
     say(made.line())
 
 

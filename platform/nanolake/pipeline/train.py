@@ -25,6 +25,14 @@ class TrainedModel:
     model_name: str
     model_version: int
 
+    def line(self) -> str:
+        """Return the training's last line."""
+        score, guess = self.metrics["test_jaccard"], self.metrics["baseline_jaccard"]
+        return (
+            f"train: {self.model_name} version {self.model_version}: mean Jaccard {score:.3f} on "
+            f"simulated crystals ({guess:.3f} by always answering the mean); {self.weights}"
+        )
+
 
 def train_shape(
     settings: ShapeTrainSettings,
