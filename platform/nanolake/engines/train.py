@@ -176,6 +176,7 @@ def read_history(path: Path) -> tuple[Mapping[str, float], ...]:
 @contextmanager
 def _ray(workers: int) -> Iterator[None]:
     """Use the Ray that runs, or start a local one for the time of the block."""
+    # Ray warns on every start that this default will change; the new behaviour is what is wanted.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 

@@ -65,7 +65,7 @@ def read_out(raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """
     logits, log_p, log_p_scale, l_ratio, l_scale = raw.view(-1, 5, CLASSES).unbind(1)
     log_p_sd = 0.01 + 3.0 * torch.sigmoid(log_p_scale - 2.0)
-    l_mean = 0.15 + 0.85 * torch.sigmoid(l_ratio)
+    l_mean = 0.05 + 0.96 * torch.sigmoid(l_ratio)  # to 1.01: 1 is no limit that is never met
     l_sd = 0.003 + 0.5 * torch.sigmoid(l_scale - 2.0)
     return logits, 1.0 + log_p, log_p_sd, l_mean, l_sd
 

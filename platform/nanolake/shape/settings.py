@@ -18,7 +18,7 @@ class ShapeTrainSettings(Settings):
     """Name of the run in its folder: started again under the same name, it resumes."""
     seed: int = Field(default=20221, ge=0)
     """Seed of the simulated crystals and of the first weights."""
-    epochs: int = Field(default=32, ge=1)
+    epochs: int = Field(default=18, ge=1)
     """Rounds; a checkpoint is written after each."""
     crops_per_epoch: int = Field(default=24_576, ge=16)
     """Simulated crystals a round, over all workers; never the same one twice."""

@@ -169,8 +169,9 @@ def model_card(settings: ShapeTrainSettings, metrics: Mapping[str, float], model
             "",
             f"**Trained** on simulated crystals only, {settings.epochs} rounds of "
             f"{settings.crops_per_epoch:,}, none twice; no picture and no human label. p from 0.5 "
-            "to 69, d from 1 to 6, L_ratio from 0.2 to 1, maximum diameter 12 to 150 px, with "
-            "uneven edges, rounded corners, noisy thresholds and neighbours in front.",
+            "to 69, d from 1 to 6, L_ratio from 0.1 to 1 (1 exactly in one crystal of seven), "
+            "maximum diameter 12 to 150 px, with uneven edges, rounded corners, noisy thresholds "
+            "and neighbours in front.",
             "",
             f"## Scores on {settings.test_crops:,} simulated crystals (own seed, same simulator)",
             "",
@@ -200,7 +201,7 @@ def model_card(settings: ShapeTrainSettings, metrics: Mapping[str, float], model
 
 def _score_table(metrics: Mapping[str, float]) -> list[str]:
     def cell(name: str) -> str:
-        value = metrics[name]
+        value = metrics.get(name, math.nan)
         return f"{value:.3f}" if math.isfinite(value) else "–"
 
     rows = [f"| {text} | {cell('test_' + n)} | {cell('baseline_' + n)} |" for text, n in _ROWS]

@@ -39,6 +39,11 @@ COMMON_P_RANGE = (1.0, 16.0)
 """Where hand-drawn particles lie (best fits 1.7 to 11), with room on both sides."""
 COMMON_D_SHARES = (0.10, 0.40, 0.25, 0.10, 0.08, 0.07)
 """Shares of d = 1 … 6 among common shapes (best fits to hand-drawn particles: 65 % 2, 28 % 3)."""
+COMMON_L_FROM = 0.1
+"""Smallest L among common shapes: nanorods of 10 : 1. The paper's draws end at 0.2."""
+COMMON_EVEN_SHARE = 0.3
+"""Share of common shapes with L = 1 exactly, half of them disks: cubes and spheres are what most
+syntheses aim at, and under an even spread of L a network answers 0.92 to each of them."""
 _ORDER = (2, 3, 4, 5, 6, 1)
 
 
@@ -183,9 +188,9 @@ def draw_triples(rng: np.random.Generator, count: int, *, paper_share: float = 0
 
     A share ``paper_share`` has the paper's p (its code: p = log(1/2) / log(c), c uniform; range
     `CURVATURE_RANGE`)
-    and d uniform over 1 to 6; the rest has p log-uniform over `COMMON_P_RANGE` and d by
-    `COMMON_D_SHARES`, where real particles lie. L = 0.2 + 0.8 u. Triples that others own are
-    dropped afterwards.
+    and d uniform over 1 to 6, L = 0.2 + 0.8 u; the rest has p log-uniform over `COMMON_P_RANGE`,
+    d by `COMMON_D_SHARES` and L uniform from `COMMON_L_FROM`, where real particles lie, a share
+    `COMMON_EVEN_SHARE` of it L = 1. Triples that others own are dropped afterwards.
     """
     kept: list[tuple[Floats, Ints, Floats]] = []
     missing = count
@@ -208,7 +213,11 @@ def _propose(
     common_d = rng.choice(np.arange(1, 7), count, p=COMMON_D_SHARES)
     p = np.where(as_paper, np.log(0.5) / np.log(curvature), common_p)
     d = np.where(as_paper, rng.integers(1, 7, count), common_d)
-    return p, d, rng.uniform(0.2, 1.0, count)
+    l_ratio = rng.uniform(np.where(as_paper, 0.2, COMMON_L_FROM), 1.0, count)
+    even = ~as_paper & (rng.random(count) < COMMON_EVEN_SHARE)
+    disk = even & (rng.random(count) < 0.5)
+    d = np.where(disk, 2, d)
+    return np.where(disk, 2.0, p), d, np.where(even, 1.0, l_ratio)
 
 
 def label_strip(
@@ -258,7 +267,7 @@ def _worn(rng: np.random.Generator, table: Floats, roughness: float, rounding_px
     wave = np.arange(spectrum.shape[1])
     spectrum *= np.exp(-0.5 * (wave * (rounding_px[:, None] / mean)) ** 2)
     waves = slice(2, 13)
-    amplitude = roughness * rng.random((n, 1)) * mean / np.sqrt(wave[waves])
+    amplitude = roughness * rng.random((n, 1)) ** 2 * mean / np.sqrt(wave[waves])
     phase = rng.uniform(0, 2 * np.pi, (n, 11))
     spectrum[:, waves] += 0.5 * points * amplitude * rng.random((n, 11)) * np.exp(1j * phase)
     return np.maximum(np.fft.irfft(spectrum, points, axis=1), 0.3)
