@@ -19,6 +19,7 @@ from nanolake.pipeline.segment import particle_ids
 from nanolake.pipeline.work import Progress, silent
 from nanolake.query import question
 from nanolake.segment.score import Score, pool, score
+from nanolake.simulate.experiments import DemoTruth, write_demo
 from nanolake.storage import Lake
 
 QUESTIONS = ("size_by_experiment", "group_shares", "same_product")
@@ -50,8 +51,6 @@ def run_demo(
     With simulated labs every figure stands beside the truth. An old demo's lake in ``out`` is
     replaced; anything else there is left alone.
     """
-    from nanolake.simulate.experiments import write_demo
-
     started = time.perf_counter()
     lake = _fresh_lake(out / "lake")
     truth = None
@@ -74,7 +73,7 @@ def run_demo(
     )
     tables = [("what failed", _failures(result))]
     if truth is not None:
-        tables += _against_truth(lake, pd.read_parquet(truth.table), truth.folder, truth.failures)
+        tables += _against_truth(lake, truth)
     tables += [(f"SQL: {name}", _ask(lake, name)) for name in QUESTIONS]
     return DemoReport(
         tables=tuple(tables),
@@ -119,27 +118,24 @@ def _ask(lake: Lake, name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _against_truth(
-    lake: Lake, truth: pd.DataFrame, folder: Path, refused: Mapping[str, str]
-) -> list[tuple[str, list[dict[str, Any]]]]:
+def _against_truth(lake: Lake, truth: DemoTruth) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return tables of counts, sizes, groups and refusals beside the truth."""
-    pairs, scores = _matched(lake, truth, folder)
+    pairs, scores = _matched(lake, truth)
+    particles = pd.read_parquet(truth.table)
     found = lake.query(
         "SELECT particle_id, equivalent_diameter_area_nm AS found_nm, shape_group, p, d, L_ratio, "
         "jaccard FROM morphology"
     ).to_pandas()
-    joined = pairs.merge(found, on="particle_id").merge(truth, on=["raw_sha256", "label"])
+    joined = pairs.merge(found, on="particle_id").merge(particles, on=["raw_sha256", "label"])
     everything = [*_by_experiment(joined, scores), _total(joined, scores)]
     return [
         ("particles and sizes against the truth", everything),
         ("shape groups against the simulated families", _groups(joined)),
-        ("the demo's own bad files", _refusals(lake, refused)),
+        ("the demo's own bad files", _refusals(lake, truth.failures)),
     ]
 
 
-def _matched(
-    lake: Lake, truth: pd.DataFrame, folder: Path
-) -> tuple[pd.DataFrame, dict[str, list[Score]]]:
+def _matched(lake: Lake, truth: DemoTruth) -> tuple[pd.DataFrame, dict[str, list[Score]]]:
     """Match the lake's label images with the true ones, picture by picture."""
     import tifffile
 
@@ -147,15 +143,15 @@ def _matched(
         "SELECT m.raw_sha256, s.segmentation_id, s.label_path FROM segmentation_current s "
         "JOIN micrograph_current m USING (micrograph_id)"
     ).to_pylist()
-    pictures = truth.drop_duplicates("raw_sha256").set_index("raw_sha256")
+    pictures = {picture.raw_sha256: picture for picture in truth.pictures}
     pairs: list[pd.DataFrame] = []
     scores: dict[str, list[Score]] = {}
     for row in rows:
-        picture = pictures.loc[row["raw_sha256"]]
-        true = tifffile.imread(folder / picture["labels"])
+        picture = pictures[row["raw_sha256"]]
+        true = tifffile.imread(truth.folder / picture.labels)
         found = lake.images.read(row["label_path"])
         scored = score(true, found)
-        scores.setdefault(picture["experiment"], []).append(scored)
+        scores.setdefault(picture.experiment, []).append(scored)
         ids = particle_ids(row["segmentation_id"], scored.pairs[:, 1])
         matched = {"label": scored.pairs[:, 0], "particle_id": ids}
         pairs.append(pd.DataFrame({"raw_sha256": row["raw_sha256"], **matched}))
