@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +71,10 @@ RetryOption = Annotated[
     bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")
 ]
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="End with exit code 3 if anything failed.")
+    bool,
+    typer.Option(
+        "--strict", help="End with exit code 3 if anything failed, now or in an earlier run."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
@@ -100,14 +104,14 @@ def main() -> None:
     """Run the command; an error of ours is one line, not a traceback."""
     try:
         app()
-    except NanolakeError as error:
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (NanolakeError, OSError) as error:  # a full disk, a folder that may not be written to
         sys.stderr.write(f"nanolake: {error}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("\nnanolake: stopped; what was finished is kept, run it again to go on\n")
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.callback(invoke_without_command=True)
@@ -160,14 +164,13 @@ def ingest(
     from nanolake.storage import Lake
 
     sheet = read_source(source, pixel_size_nm=pixel_size_nm)
-    opened = Lake.create(lake)
     settings = _settings(IngestSettings, config, values)
     with (
         progress_bars(quiet=quiet) as progress,
         open_engine(engine, workers=workers, address=dask) as pool,
     ):
         report = run_ingest(
-            opened,
+            Lake.create(lake),
             sheet,
             settings,
             engine=pool,
@@ -619,13 +622,23 @@ def _settings(
     if config is not None:
         if not config.is_file():
             raise SettingsError(f"there is no settings file {config}")
-        merged |= kind.from_yaml(config).model_dump(exclude_unset=True)
+        merged |= _yaml(partial(kind.from_yaml, config), config).model_dump(exclude_unset=True)
     for text in values or ():
         name, sign, value = text.partition("=")
         if not sign:
             raise SettingsError(f"--set {text!r} must be NAME=VALUE")
-        merged[name.strip()] = yaml.safe_load(value)
+        merged[name.strip()] = _yaml(partial(yaml.safe_load, value), f"--set {text!r}")
     return kind.build(merged)
+
+
+def _yaml(read: Callable[[], Any], where: Path | str) -> Any:
+    """Read YAML that a user wrote; raise `SettingsError` where it is none."""
+    import yaml
+
+    try:
+        return read()
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{where} is no YAML: {' '.join(str(error).split())}") from None
 
 
 def _one_question(text: str | None, file: Path | None, named: str | None) -> str:
@@ -655,7 +668,7 @@ def _finish(reports: Sequence[StageReport], *, as_json: bool, strict: bool = Fal
         say_failures(failures)
         for report in reports:
             typer.echo(report.line())
-    if strict and failures:
+    if strict and (failures or any(report.failed_before for report in reports)):
         raise typer.Exit(STRICT_EXIT)
 
 
@@ -675,7 +688,7 @@ def _finish_run(result: Any, *, as_json: bool, strict: bool) -> None:
             f"particles, {len(result.failures)} failures; {speed}{result.wall_s:.1f} s in all; "
             f"report: {result.report or 'none'}"
         )
-    if strict and result.failures:
+    if strict and (result.failures or any(stage.failed_before for stage in result.stages)):
         raise typer.Exit(STRICT_EXIT)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +79,22 @@ def warn(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """Print a value as JSON, for machines."""
-    say(json.dumps(value, indent=2, default=_plain))
+    say(_dumped(value))
+
+
+def _dumped(value: Any) -> str:
+    """Return JSON as its standard has it: what is not finite is null."""
+    return json.dumps(_finite(value), indent=2, default=_plain, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def say_table(rows: Sequence[Mapping[str, Any]], *, title: str = "", limit: int = 200) -> None:
@@ -166,15 +183,17 @@ def _table(answer: pa.Table) -> None:
 
 
 def _csv(answer: pa.Table) -> str:
-    return str(answer.to_pandas().to_csv(index=False))
+    return str(answer.to_pandas(integer_object_nulls=True).to_csv(index=False))
 
 
 def _json(answer: pa.Table) -> str:
-    return str(answer.to_pandas().to_json(orient="records", date_format="iso", indent=2)) + "\n"
+    return _dumped(answer.to_pylist()) + "\n"
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return value is None or (
+        isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    )
 
 
 def _terminal_width() -> int | None:
@@ -227,7 +246,9 @@ def _print_line(line: Sequence[str], widths: Sequence[int], right: Sequence[bool
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return _finite(value.tolist())
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
     if hasattr(value, "isoformat"):
         return value.isoformat()
     return str(value)

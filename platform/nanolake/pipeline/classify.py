@@ -44,7 +44,11 @@ def classify_lake(
     claim = lake.ledger.claim([Unit(key=key, step=STAGE, subject=grouping_run_id)])
     if key not in claim.mine:
         return StageReport(
-            stage=STAGE, noun="classifiers", skipped=1, wall_s=time.perf_counter() - started
+            stage=STAGE,
+            noun="classifiers",
+            skipped=len(claim.done),
+            busy=len(claim.busy),
+            wall_s=time.perf_counter() - started,
         )
     try:
         particles = load_particles(lake, (*columns, "shape_group"))

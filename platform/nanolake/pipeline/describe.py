@@ -107,6 +107,7 @@ def describe_lake(
         _jobs(lake, model_id),
         stage=STAGE,
         run_id=run_id or new_run_id(),
+        current=("shape_inference", "segmentation_id"),
         progress=progress,
         retry_failed=retry_failed,
         shown_rows=("shape_prediction",),

@@ -44,8 +44,14 @@ def group_lake(
     key = unit_key(STAGE, ids, models, settings.fingerprint())
     claim = lake.ledger.claim([Unit(key=key, step=STAGE, subject=f"{len(particles)} particles")])
     if key not in claim.mine:
+        again = _bring_back(lake, key) if key in claim.done else 0
         return StageReport(
-            stage=STAGE, noun="groupings", skipped=1, wall_s=time.perf_counter() - started
+            stage=STAGE,
+            noun="groupings",
+            skipped=len(claim.done),
+            busy=len(claim.busy),
+            wall_s=time.perf_counter() - started,
+            note="made the current one again" if again else "",
         )
     try:
         found = group(particles, settings, fit=_fit(settings))
@@ -65,6 +71,18 @@ def group_lake(
         wall_s=wall_s,
         note=f"K = {found.k}: {found.reason}",
     )
+
+
+def _bring_back(lake: Lake, key: str) -> int:
+    """Make an earlier grouping the current one again: asked for anew, it has nothing to compute."""
+    rows = lake.query(
+        "SELECT g.* FROM grouping_run g, grouping_current c WHERE g.unit_key = $key "
+        "AND c.unit_key <> $key ORDER BY g.created_at DESC LIMIT 1",
+        {"key": key},
+    ).to_pylist()
+    now = {"created_at": datetime.now(UTC)}
+    lake.commit({"grouping_run": [row | now for row in rows]}, message="group: current again")
+    return len(rows)
 
 
 def load_particles(

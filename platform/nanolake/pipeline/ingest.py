@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 from nanolake import __version__
 from nanolake.contracts import conform, get_table
 from nanolake.engines import Engine
-from nanolake.errors import PictureError
+from nanolake.errors import PictureError, SettingsError
 from nanolake.ingest import (
     ExperimentEntry,
     IngestSettings,
@@ -82,11 +83,32 @@ class IngestTask:
 
 
 def read_source(paths: Sequence[Path | str], *, pixel_size_nm: float | None = None) -> SampleSheet:
-    """Return what is to be read: one sample sheet (by its ending), or plain files and folders."""
+    """Return what is to be read: one sample sheet (by its ending), or plain files and folders.
+
+    Raises `SettingsError` for several sheets, for a sheet among files, and for a pixel size beside
+    a sheet, which has a column for it.
+    """
     listed = [Path(path) for path in paths]
-    if len(listed) == 1 and listed[0].suffix.lower() in SHEET_SUFFIXES:
-        return read_sheet(listed[0])
+    sheets = [path for path in listed if path.suffix.lower() in SHEET_SUFFIXES]
+    if sheets and len(listed) > 1:
+        raise SettingsError(
+            f"{sheets[0]} is a sample sheet: give one sheet alone, or files and folders"
+        )
+    if sheets and pixel_size_nm is not None:
+        raise SettingsError(
+            f"pixel_size_nm={pixel_size_nm:g} goes with files and folders; for {sheets[0]} write "
+            "it into the sheet's column pixel_size_nm"
+        )
+    if sheets:
+        return read_sheet(sheets[0])
+    require_pixel_size(pixel_size_nm)
     return plain_paths(listed, pixel_size_nm=pixel_size_nm)
+
+
+def require_pixel_size(size_nm: float | None) -> None:
+    """Raise `SettingsError` unless ``size_nm`` is None or a positive number."""
+    if size_nm is not None and not (isfinite(size_nm) and size_nm > 0):
+        raise SettingsError(f"pixel_size_nm={size_nm} must be a positive number of nm")
 
 
 def ingest(
@@ -110,6 +132,7 @@ def ingest(
         stage=STAGE,
         run_id=run_id or new_run_id(),
         keep=_Newcomers(lake),
+        current=("micrograph", "micrograph_id"),
         progress=progress,
         retry_failed=retry_failed,
         shown_rows=("micrograph",),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,8 @@ def measure_pictures(
     """
     if labels is not None and len(paths) != 1:
         raise SettingsError(f"--labels goes with one picture, not with {len(paths)}")
+    if pixel_size_nm is not None and not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
+        raise SettingsError(f"pixel_size_nm={pixel_size_nm} must be a positive number of nm")
     out.mkdir(parents=True, exist_ok=True)
     predictor = ShapePredictor(weights)
     done: list[Measured] = []
@@ -75,32 +78,38 @@ def measure_pictures(
     for number, path in enumerate(paths):
         progress("measure", number, len(paths))
         try:
-            for picture, name in _pictures(path, ingest_settings, done):
-                found = _find(picture, labels, settings)
-                done.append(_measure(picture, found, name, out, pixel_size_nm, predictor))
+            for picture in read_pictures(path, ingest_settings):
+                try:
+                    check_pixels(picture.pixels, ingest_settings)
+                    found = _find(picture, labels, settings)
+                    name = _name(path, picture, {measured.name for measured in done})
+                    done.append(_measure(picture, found, name, out, pixel_size_nm, predictor))
+                except NanolakeError as error:  # one bad frame does not cost the others
+                    failures.append(_refusal(path, error, picture))
         except NanolakeError as error:
-            reason = error.reason if isinstance(error, PictureError) else type(error).__name__
-            failures.append((str(path), reason, str(error)))
+            failures.append(_refusal(path, error))
     progress("measure", len(paths), len(paths))
     csv = out / "particles.csv"
     _write_csv(csv, done)
     return MeasureReport(pictures=tuple(done), failures=tuple(failures), csv=csv)
 
 
-def _pictures(
-    path: Path, settings: IngestSettings | None, done: Sequence[Measured]
-) -> Iterator[tuple[Picture, str]]:
-    """Yield the pictures of a file, each with a name that no other output has."""
-    taken = {measured.name for measured in done}
-    for picture in read_pictures(path, settings):
-        check_pixels(picture.pixels, settings)
-        stem = path.stem if picture.frame_count == 1 else f"{path.stem}_{picture.frame:03d}"
-        name = stem if stem not in taken else f"{stem}_{path.suffix.lstrip('.')}"
-        number = 2
-        while name in taken:
-            name, number = f"{stem}_{number}", number + 1
-        taken.add(name)
-        yield picture, name
+def _name(path: Path, picture: Picture, taken: Collection[str]) -> str:
+    """Return a name for the picture's files that no other picture of this call has."""
+    stem = path.stem if picture.frame_count == 1 else f"{path.stem}_{picture.frame:03d}"
+    name = stem if stem not in taken else f"{stem}_{path.suffix.lstrip('.')}"
+    number = 2
+    while name in taken:
+        name, number = f"{stem}_{number}", number + 1
+    return name
+
+
+def _refusal(
+    path: Path, error: NanolakeError, picture: Picture | None = None
+) -> tuple[str, str, str]:
+    reason = error.reason if isinstance(error, PictureError) else type(error).__name__
+    frame = f"frame {picture.frame}: " if picture and picture.frame_count > 1 else ""
+    return str(path), reason, f"{frame}{error}"
 
 
 def _find(picture: Picture, labels: Path | None, settings: SegmentSettings | None) -> Segmentation:
@@ -133,7 +142,13 @@ def _read_labels(path: Path) -> NDArray[Any]:
         raise SettingsError(
             f"{path} holds {kind}; a label image is one plane of whole numbers, 0 for background"
         )
-    return np.asarray(labels, np.uint16 if labels.max(initial=0) < 2**16 else np.uint32)
+    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if low < 0 or high >= 2**32:
+        raise SettingsError(
+            f"{path} holds values from {low} to {high}; a label image has 0 for background and "
+            "1 … 2^32 - 1 for particles"
+        )
+    return np.asarray(labels, np.uint16 if high < 2**16 else np.uint32)
 
 
 def _measure(

@@ -59,7 +59,7 @@ def _scope(experiments: Sequence[str], sql: str | None) -> str:
         raise LakeError("name experiments or give a question, not both")
     if sql:
         inner = sql.strip().rstrip(";")
-        return f"WHERE particle_id IN (SELECT particle_id FROM ({inner}))"
+        return f"WHERE particle_id IN (SELECT particle_id FROM ({inner}\n))"  # it may end in --
     return "WHERE list_contains($experiments, experiment)" if experiments else ""
 
 
@@ -91,7 +91,7 @@ def _micrographs(lake: Lake, scope: str, experiments: Sequence[str]) -> list[Rep
         )
         SELECT c.*, m.image_path, m.pixel_size_y_nm, m.pixel_size_x_nm, s.label_path
         FROM counted c JOIN micrograph_current m USING (micrograph_id)
-        JOIN segmentation s ON s.segmentation_id = c.segmentation_id
+        JOIN segmentation_current s ON s.segmentation_id = c.segmentation_id
         ORDER BY rank, experiment LIMIT {SHOWN_MICROGRAPHS}
         """,
         _bound(experiments),
@@ -124,9 +124,23 @@ def _excluded(lake: Lake, scope: str, experiments: Sequence[str]) -> dict[str, i
 
 
 def _failures(lake: Lake, scope: str, experiments: Sequence[str]) -> Any:
-    inside = f"WHERE experiment_id IN (SELECT experiment_id FROM morphology {scope})"
+    """What failed and has not been put right since, by a later attempt or a mended file."""
+    homes = f"(SELECT experiment_id FROM morphology {scope})"
+    inside = (
+        f"AND (f.experiment_id IN {homes} OR f.micrograph_id IN "
+        f"(SELECT micrograph_id FROM micrograph_home WHERE experiment_id IN {homes}))"
+    )
     return lake.query(
-        f"SELECT path, stage, reason, message FROM failure {inside if scope else ''} ORDER BY path",
+        f"""
+        SELECT path, stage, reason, any_value(message) AS message FROM failure f
+        LEFT JOIN work_unit w USING (unit_key)
+        WHERE (frame IS NOT NULL OR w.state IS DISTINCT FROM 'done') AND NOT EXISTS (
+            FROM micrograph_location l WHERE f.stage = 'ingest' AND l.path = f.path
+            AND l.experiment_id = f.experiment_id AND l.unit_key <> f.unit_key
+            AND l.created_at > f.failed_at)
+        {inside if scope else ""}
+        GROUP BY path, frame, stage, reason ORDER BY path, frame
+        """,
         _bound(experiments),
     ).to_pandas()
 

@@ -111,11 +111,8 @@ def run_all(
     counts = _counts(lake)
     path = None
     if counts["particles"]:
-        for stage in (
-            lambda: group_lake(lake, settings.group),
-            lambda: classify_lake(lake, settings.classify),
-        ):
-            note(stage())
+        note(group_lake(lake, settings.group))
+        note(classify_lake(lake, settings.classify))
     if counts["micrographs"]:
         path = report_lake(lake)
     return RunReport(

@@ -119,6 +119,7 @@ def segment_lake(
         _jobs(lake, way),
         stage=STAGE,
         run_id=run_id or new_run_id(),
+        current=("segmentation", "micrograph_id"),
         progress=progress,
         retry_failed=retry_failed,
         shown_rows=("particle",),

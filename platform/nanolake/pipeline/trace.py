@@ -21,7 +21,7 @@ SELECT mo.particle_id, mo.label, mo.experiment, mo.lab, mo.path, mo.model_id,
 FROM morphology mo
 JOIN particle p USING (particle_id)
 JOIN micrograph_current m ON m.micrograph_id = mo.micrograph_id
-JOIN segmentation s ON s.segmentation_id = p.segmentation_id
+JOIN segmentation_current s ON s.segmentation_id = p.segmentation_id
 JOIN segmentation_run r ON r.segmentation_run_id = s.segmentation_run_id
 LEFT JOIN work_unit w ON w.unit_key = p.unit_key
 WHERE mo.particle_id = ?

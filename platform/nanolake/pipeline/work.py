@@ -2,6 +2,9 @@
 
 A stage hands over jobs and a task. What is already done is not done again; a result and its work
 unit land in one transaction; a bad item becomes a row in ``failure`` and the loop goes on.
+
+Results are committed in the jobs' order, whatever order the workers finish in: of two files with
+the same bytes the first one named is the one kept, on every engine and after every crash.
 """
 
 from __future__ import annotations
@@ -9,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -65,7 +69,7 @@ class Failure:
     def row(self, run_id: str) -> dict[str, Any]:
         """Return the row of ``failure``."""
         now = datetime.now(UTC)
-        words = (run_id, self.path, self.frame, self.stage, self.reason)
+        words = (run_id, self.unit_key, self.path, self.frame, self.stage, self.reason)
         name = hashlib.sha256("\0".join(map(str, words)).encode()).hexdigest()
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         stamps = {"failure_id": name[:32], "run_id": run_id, "failed_at": now, "created_at": now}
@@ -119,6 +123,7 @@ def run_jobs(
     stage: str,
     run_id: str,
     keep: Callable[[str, pa.Table], pa.Table] | None = None,
+    current: tuple[str, str] | None = None,
     progress: Progress = silent,
     retry_failed: bool = False,
     shown_rows: Sequence[str] = (),
@@ -127,7 +132,9 @@ def run_jobs(
     """Run every job that nobody has done, and return what happened.
 
     The worker returns `Made`. ``keep`` may drop rows at commit (a picture that another file has
-    brought meanwhile). ``shown_rows`` names the tables whose row counts the report shows.
+    brought meanwhile). ``current`` names the table, and the column that its ``_current`` view has
+    one row of, in which units that were done earlier become the current ones again.
+    ``shown_rows`` names the tables whose row counts the report shows.
     """
     started = time.perf_counter()
     lake.recover()
@@ -135,7 +142,8 @@ def run_jobs(
     units = [Unit(key=key, step=stage, subject=job.subject) for key, job in by_key.items()]
     claim = lake.ledger.claim(units, retry_failed=retry_failed)
     todo = [job for key, job in by_key.items() if key in claim.mine]
-    batch = _Committer(lake, stage, run_id, keep, {job.key for job in todo})
+    order = [job.key for job in todo]
+    batch = _Committer(lake, stage, run_id, keep, order, retry_failed=retry_failed)
     progress(stage, 0, len(todo))
     try:
         for number, outcome in enumerate(engine.map(task, todo), start=1):
@@ -144,6 +152,7 @@ def run_jobs(
         batch.flush()
     finally:
         lake.ledger.release(batch.open_keys)
+    again = bring_back(lake, *current, list(by_key)) if current and claim.done else 0
     return StageReport(
         stage=stage,
         noun=noun,
@@ -155,7 +164,34 @@ def run_jobs(
         rows={name: batch.rows.get(name, 0) for name in shown_rows} if batch.done else {},
         failures=tuple(batch.failures),
         wall_s=time.perf_counter() - started,
+        note=f"{again} made current again" if again else "",
     )
+
+
+def bring_back(lake: Lake, table: str, column: str, keys: Sequence[str]) -> int:
+    """Make rows of the units ``keys`` the newest again where other units have replaced them.
+
+    A way of working that was left and is taken up again has nothing to compute, but its rows must
+    be the current ones. Returns the number of rows written; where several of ``keys`` have rows
+    for one value of ``column`` and one of them is current, that one stays.
+    """
+    rows = lake.query(
+        f'SELECT DISTINCT ON (t.unit_key, t.{column}) t.* FROM "{table}" t '
+        f'JOIN "{table}_current" c ON t.{column} = c.{column} '
+        "WHERE t.unit_key IN (SELECT unnest($keys)) "
+        "AND c.unit_key NOT IN (SELECT unnest($keys)) ORDER BY t.unit_key, t.created_at DESC",
+        {"keys": list(keys)},
+    )
+    rows = _stamped(rows, datetime.now(UTC))
+    lake.commit({table: rows}, message=f"{table}: {rows.num_rows} made current again")
+    return int(rows.num_rows)
+
+
+def _stamped(rows: pa.Table, when: datetime) -> pa.Table:
+    """Return the rows with ``when`` as the time of writing."""
+    place = rows.schema.get_field_index("created_at")
+    field = rows.schema.field(place)
+    return rows.set_column(place, field, pa.repeat(pa.scalar(when, field.type), rows.num_rows))
 
 
 class _Committer:
@@ -167,19 +203,26 @@ class _Committer:
         stage: str,
         run_id: str,
         keep: Callable[[str, pa.Table], pa.Table] | None,
-        open_keys: set[str],
+        order: Sequence[str],
+        *,
+        retry_failed: bool,
     ) -> None:
         self.lake, self.stage, self.run_id = lake, stage, run_id
         self.keep = keep or (lambda name, rows: rows)
-        self.open_keys = open_keys
+        self.open_keys = set(order)
+        self._retry = retry_failed
         self.done = self.failed = 0
         self.rows: dict[str, int] = {}
         self.failures: list[Failure] = []
+        self._order = deque(order)
+        self._early: dict[str, Outcome[Job, Made]] = {}
         self._waiting: list[Outcome[Job, Made]] = []
         self._committed_at = self._renewed_at = time.monotonic()
 
     def add(self, outcome: Outcome[Job, Made]) -> None:
-        self._waiting.append(outcome)
+        self._early[outcome.item.key] = outcome
+        while self._order and self._order[0] in self._early:
+            self._waiting.append(self._early.pop(self._order.popleft()))
         now = time.monotonic()
         if now - self._renewed_at > RENEW_EVERY_S:
             self.lake.ledger.renew(self.open_keys)
@@ -193,8 +236,7 @@ class _Committer:
         failures = [f for o in good if o.result for f in o.result.failures]
         failures += [self._failure(o.item, o.fault) for o in bad.values() if o.fault]
         tables = self._tables([o.result for o in good if o.result])
-        if failures:
-            rows = [failure.row(self.run_id) for failure in failures]
+        if rows := [failure.row(self.run_id) for failure in self._unwritten(failures, set(bad))]:
             tables["failure"] = conform("failure", rows)
         keys = {o.item.key: o.wall_s for o in good}
         message = f"{self.stage}: {len(good)} done, {len(bad)} failed ({self.run_id})"
@@ -204,9 +246,27 @@ class _Committer:
         self._account(len(good), len(bad), failures, tables, keys.keys() | bad.keys())
 
     def _tables(self, made: Sequence[Made]) -> Tables:
-        names = dict.fromkeys(name for one in made for name in one.tables)
-        joined = {n: pa.concat_tables([m.tables[n] for m in made if n in m.tables]) for n in names}
-        return {name: self.keep(name, rows) for name, rows in joined.items()}
+        """Join the rows of many units, each unit written a microsecond after the one before.
+
+        The views choose by time of writing: the clocks of the workers must not decide.
+        """
+        now, parts = datetime.now(UTC), dict[str, list[pa.Table]]()
+        for place, one in enumerate(made):
+            for name, rows in one.tables.items():
+                when = now + timedelta(microseconds=place)
+                parts.setdefault(name, []).append(_stamped(rows, when))
+        return {name: self.keep(name, pa.concat_tables(rows)) for name, rows in parts.items()}
+
+    def _unwritten(self, failures: Sequence[Failure], units: set[str]) -> list[Failure]:
+        """Leave out failed ``units`` that a run wrote down just before it was killed."""
+        if self._retry or not units:
+            return list(failures)
+        known = self.lake.query(
+            "SELECT DISTINCT unit_key FROM failure WHERE unit_key IN (SELECT unnest($keys))",
+            {"keys": sorted(units)},
+        )
+        written = set(known.column("unit_key").to_pylist())
+        return [failure for failure in failures if failure.unit_key not in written & units]
 
     def _account(
         self, good: int, bad: int, failures: list[Failure], tables: Tables, keys: set[str]
