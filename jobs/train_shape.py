@@ -1,7 +1,9 @@
 """Train the shape network: `python jobs/train_shape.py --out out/shape [--workers N] [--gpu]`.
 
-Submit it to a cluster with `ray job submit --working-dir . -- python jobs/train_shape.py …`; the
-folder given by --out must then be one that every node can write to. Started again, it resumes.
+On a cluster (every node sees the folder given by --out; started again, the job resumes):
+    sbatch deploy/slurm/job.sbatch jobs/train_shape.py --out OUT
+    ray job submit --working-dir . -- python jobs/train_shape.py --out OUT --workers N
+    sed 's|WORDS|jobs/train_shape.py --out OUT|' deploy/kubernetes/job.yaml | kubectl create -f -
 """
 
 from __future__ import annotations

@@ -1,0 +1,34 @@
+"""A tiny simulated world, and the job scripts as modules."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nanolake.simulate import DemoTruth, write_demo
+
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> DemoTruth:
+    """Twelve pictures of six experiments, 172 particles, three files that are no good."""
+    return write_demo(tmp_path_factory.mktemp("world"), scale=0.01)
+
+
+@pytest.fixture(scope="session")
+def run_job() -> Callable[..., int]:
+    """Run a job script's ``main`` in this process: name, then the words of its command line."""
+
+    def run(name: str, *words: object) -> int:
+        spec = importlib.util.spec_from_file_location(f"job_{name}", JOBS / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        script = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(script)
+        return int(script.main([str(word) for word in words]))
+
+    return run
