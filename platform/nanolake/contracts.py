@@ -95,8 +95,13 @@ def get_table(name: str) -> Table:
 
 
 def _read_table(path: Path) -> Table:
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    head, columns = content["table"], content["columns"]
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SchemaError(f"{path.name} is no TOML: {error}") from None
+    head, columns = content.get("table", {}), content.get("columns", {})
+    if missing := [key for key in ("name", "version", "key", "description") if key not in head]:
+        raise SchemaError(f"{path.name}: [table] lacks {', '.join(missing)}")
     if head["name"] != path.stem:
         raise SchemaError(f"{path.name} defines table {head['name']!r}: rename one of them")
     table = Table(
@@ -106,8 +111,8 @@ def _read_table(path: Path) -> Table:
         description=head["description"],
         columns=tuple(_read_column(path, name, spec) for name, spec in columns.items()),
     )
-    if missing := set(table.key) - set(table.column_names):
-        raise SchemaError(f"{path.name}: key columns {sorted(missing)} are not defined")
+    if undefined := set(table.key) - set(table.column_names):
+        raise SchemaError(f"{path.name}: key columns {sorted(undefined)} are not defined")
     return table
 
 
@@ -177,8 +182,10 @@ def conform(
 
     ``rows`` is an Arrow table, a mapping of column name to array or to one value for all rows, or
     a list of row mappings. Missing optional columns become NULL; NaN becomes NULL (unknown is
-    unknown); unknown columns, NULL in a required column, values that do not fit the type or lie
-    outside the column's range or allowed set are refused.
+    unknown). Whole numbers and fractions turn into one another where nothing is lost but digits
+    of a float; text, numbers, truth values and times never do. Unknown columns, NULL in a required
+    column, values that do not fit the type or lie outside the column's range or allowed set are
+    refused.
     """
     import pyarrow as pa
 
@@ -203,9 +210,14 @@ def _as_columns(
 ) -> dict[str, Any]:
     if isinstance(rows, Mapping):
         return dict(rows)
-    if isinstance(rows, Sequence):
+    if isinstance(rows, Sequence) and not isinstance(rows, str | bytes):
         names = list(dict.fromkeys(key for row in rows for key in row)) or list(table.column_names)
         return {key: [row.get(key) for row in rows] for key in names}
+    if not hasattr(rows, "column_names"):
+        raise SchemaError(
+            f"table {table.name}: rows are an Arrow table, a mapping or a list of mappings, "
+            f"not {type(rows).__name__}"
+        )
     return {key: rows.column(key) for key in rows.column_names}
 
 
@@ -217,43 +229,83 @@ def _length(name: str, given: Mapping[str, Any]) -> int:
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | bytes) or not hasattr(value, "__len__")
+    if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
+        return True
+    return getattr(value, "ndim", 1) == 0
 
 
 def _conform_column(table: Table, column: Column, given: Mapping[str, Any], length: int) -> Any:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    value = given.get(column.name)
     target = arrow_type(column.type)
     try:
-        if _is_scalar(value):
-            array = pa.array([value] * length, target, from_pandas=True)
-        elif isinstance(value, pa.ChunkedArray | pa.Array):
-            array = value.cast(target)
-        else:
-            array = _from_values(value, target)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        array = _cast(_as_arrow(given.get(column.name), target, length), target)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as why:
         raise SchemaError(
-            f"{table.name}.{column.name} wants {column.type}: {str(error).splitlines()[0]}"
+            f"{table.name}.{column.name} wants {column.type}: {str(why).splitlines()[0]}"
         ) from None
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    if pa.types.is_floating(target):
-        array = pc.if_else(pc.is_nan(array), pa.scalar(None, target), array)
     _check(table, column, array)
     return array
 
 
-def _from_values(value: Any, target: pa.DataType) -> Any:
+def _as_arrow(value: Any, target: pa.DataType, length: int) -> Any:
+    """Return ``value`` as an Arrow array of its own type.
+
+    Numbers of a list are typed by what they are: asked for an integer, Arrow would cut 1.5 to 1.
+    """
     import numpy as np
     import pyarrow as pa
 
-    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype != object:
-        return pa.array(value).cast(target)
+    if isinstance(value, pa.ChunkedArray):
+        return value.combine_chunks()
+    if isinstance(value, pa.Array):
+        return value
+    wanted = None if _kind(target) in ("number", "truth value") else target
+    if _is_scalar(value):
+        value = value.item() if isinstance(value, np.ndarray) else value
+        return pa.array([value] * length, wanted, from_pandas=True)
     if isinstance(value, np.ndarray) and value.ndim > 1:
         value = list(value)
-    return pa.array(value, target, from_pandas=True)
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return pa.array(value.astype(value.dtype.newbyteorder("="), copy=False), from_pandas=True)
+    return pa.array(value, wanted, from_pandas=True)
+
+
+def _cast(array: Any, target: pa.DataType) -> Any:
+    """Cast without losing anything but digits of a float; NaN becomes NULL."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    given, wanted = _kind(array.type), _kind(target)
+    if given != wanted and array.null_count < len(array):
+        raise pa.ArrowInvalid(f"got {array.type}; a {given} is not turned into a {wanted}")
+    if given != wanted:
+        return pa.nulls(len(array), target)
+    if pa.types.is_floating(array.type):
+        array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+    result = array.cast(target)
+    if pa.types.is_floating(array.type) and pa.types.is_floating(target):
+        lost = pc.and_(pc.is_inf(result), pc.is_finite(array))
+        if pc.any(lost).as_py():
+            raise pa.ArrowInvalid(f"{pc.max(pc.abs(array)).as_py():g} is too large for {target}")
+    return result
+
+
+def _kind(arrow: pa.DataType) -> str:
+    """Return the kind of value: values are cast within a kind, never from one to another."""
+    import pyarrow.types as types
+
+    if types.is_dictionary(arrow):
+        return _kind(arrow.value_type)
+    if types.is_integer(arrow) or types.is_floating(arrow):
+        return "number"
+    if types.is_boolean(arrow):
+        return "truth value"
+    if types.is_string(arrow) or types.is_large_string(arrow) or types.is_string_view(arrow):
+        return "text"
+    if types.is_timestamp(arrow) or types.is_date(arrow):
+        return "time"
+    return "list" if types.is_list(arrow) or types.is_large_list(arrow) else str(arrow)
 
 
 def _check(table: Table, column: Column, array: Any) -> None:

@@ -36,7 +36,10 @@ class Settings(BaseModel):
         import yaml
 
         text = Path(path).read_text(encoding="utf-8")
-        values = yaml.safe_load(text) or {}
+        try:
+            values = yaml.safe_load(text) or {}
+        except yaml.YAMLError as error:
+            raise SettingsError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
         if not isinstance(values, dict):
             raise SettingsError(
                 f"{path} must hold a mapping of settings, not {type(values).__name__}"

@@ -80,7 +80,12 @@ class ImageStore:
         labels: NDArray[Any],
         pixel_size_nm: tuple[float, float] | None = None,
     ) -> StoredImage:
-        """Store the label image (y, x) of one segmentation run beside its micrograph ``image``."""
+        """Store the label image (y, x) of one segmentation run beside its micrograph ``image``.
+
+        Raises `LakeError` where there is no such micrograph, or as `write` does.
+        """
+        if not _is_group(self.root / image):
+            raise _missing(self.root / image)
         ome = _multiscales(run_id, pixel_size_nm) | {
             "image-label": {
                 "colors": [{"label-value": 0, "rgba": [0, 0, 0, 0]}],
@@ -89,25 +94,22 @@ class ImageStore:
         }
         folder = self.root / image / "labels"
         stored = self._write_once(f"{image}/labels/{run_id}", labels, ome)
-        runs = sorted(path.name for path in folder.iterdir() if _is_group(path))
-        _write_group(folder, {"version": OME_VERSION, "labels": runs})
+        _list_labels(folder)
         return stored
 
     def read(self, path: str) -> NDArray[Any]:
-        """Return the whole array (y, x) stored at ``path``."""
-        import zarr
-
-        with _fast_codecs():
-            try:
-                array = zarr.open_array(str(self.root / path / "0"), mode="r")
-                return np.asarray(array[...])
-            except (FileNotFoundError, KeyError):
-                raise LakeError(f"no picture at {self.root / path}: was it moved?") from None
+        """Return the whole array (y, x) stored at ``path``; raise `LakeError` where it is not."""
+        return _read_array(self.root / path)
 
     def open(self, path: str) -> xr.DataArray:
-        """Return a lazy `xarray.DataArray` with dims ``y``, ``x``; in nm where calibrated."""
+        """Return a lazy `xarray.DataArray` with dims ``y``, ``x``; in nm where calibrated.
+
+        Raises `LakeError` where there is no such picture.
+        """
         import xarray as xr
 
+        if not _shard(self.root / path).is_file():
+            raise _missing(self.root / path)
         data: xr.DataArray = xr.open_zarr(str(self.root / path), consolidated=False, chunks=None)[
             "0"
         ]
@@ -124,7 +126,11 @@ class ImageStore:
 
     def scale_nm(self, path: str) -> tuple[float, float] | None:
         """Return the pixel size (y, x) in nm that stands in the picture's own metadata."""
-        ome = json.loads((self.root / path / "zarr.json").read_text())["attributes"]["ome"]
+        try:
+            text = (self.root / path / "zarr.json").read_text()
+        except FileNotFoundError:
+            raise _missing(self.root / path) from None
+        ome = json.loads(text)["attributes"]["ome"]
         multiscale = ome["multiscales"][0]
         if "unit" not in multiscale["axes"][0]:
             return None
@@ -138,6 +144,10 @@ class ImageStore:
             _write_group(folder, None)
 
     def _write_once(self, path: str, pixels: NDArray[Any], ome: Mapping[str, Any]) -> StoredImage:
+        if not pixels.size:
+            raise LakeError(f"a picture of shape {pixels.shape} has no pixels: {path}")
+        # The bytes of a picture are little-endian whatever the file was; so is its hash.
+        pixels = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
         wanted = array_sha256(pixels)
         final = self.root / path
         if not final.exists():
@@ -152,12 +162,14 @@ class ImageStore:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         _verify(final, wanted)
+        _correct_scale(final, ome)
         size = sum(file.stat().st_size for file in (final / "0").rglob("*") if file.is_file())
         return StoredImage(path=path, sha256=wanted, stored_bytes=size)
 
 
 def _is_group(folder: Path) -> bool:
-    return (folder / "zarr.json").is_file()
+    """Whether a finished Zarr group lies there; one being written begins with a dot."""
+    return not folder.name.startswith(".") and (folder / "zarr.json").is_file()
 
 
 def _write_group(folder: Path, ome: Mapping[str, Any] | None) -> None:
@@ -187,15 +199,57 @@ def _write_image(folder: Path, pixels: NDArray[Any], ome: Mapping[str, Any]) -> 
             compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
             dimension_names=["y", "x"],
             zarr_format=3,
+            # An all-zero picture has its shard too: a shard that is not there is a lost one.
+            # (The compiled pipeline leaves out chunks of the fill value whatever Zarr is told.)
+            fill_value=0 if pixels.any() else 1,
         )
         array[...] = pixels
 
 
-def _verify(folder: Path, wanted: str) -> None:
+def _shard(folder: Path) -> Path:
+    """Return the one file that holds the pixels of the picture in ``folder``."""
+    return folder / "0" / "c" / "0" / "0"
+
+
+def _missing(folder: Path) -> LakeError:
+    return LakeError(f"no picture at {folder}: was it moved?")
+
+
+def _read_array(folder: Path) -> NDArray[Any]:
+    """Read a picture; Zarr alone would take a missing shard for zeros."""
     import zarr
 
-    with _fast_codecs():
-        found = array_sha256(np.asarray(zarr.open_array(str(folder / "0"), mode="r")[...]))
+    if not _shard(folder).is_file():
+        raise _missing(folder)
+    try:
+        with _fast_codecs():
+            return np.asarray(zarr.open_array(str(folder / "0"), mode="r")[...])
+    except FileNotFoundError:
+        raise _missing(folder) from None
+    except (RuntimeError, ValueError, KeyError) as error:  # what the codecs raise on bad bytes
+        raise LakeError(f"the picture at {folder} is damaged: {error}") from error
+
+
+def _list_labels(folder: Path) -> None:
+    """Write the list of label images; once more where another run has come meanwhile."""
+    listed: list[str] | None = None
+    while True:
+        runs = sorted(p.name for p in folder.iterdir() if p.name[0] != "." and _is_group(p))
+        if runs == listed:
+            return
+        _write_group(folder, {"version": OME_VERSION, "labels": runs})
+        listed = runs
+
+
+def _correct_scale(folder: Path, ome: Mapping[str, Any]) -> None:
+    """Let the metadata of a picture that lay there already follow a corrected pixel size."""
+    stored = json.loads((folder / "zarr.json").read_text())["attributes"]["ome"]
+    if stored != ome:
+        _write_group(folder, ome)
+
+
+def _verify(folder: Path, wanted: str) -> None:
+    found = array_sha256(_read_array(folder))
     if found != wanted:
         raise LakeError(
             f"{folder} holds other pixels than were to be written ({found[:12]} instead of "

@@ -55,6 +55,14 @@ class Claim:
     busy: frozenset[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Abandoned:
+    """Whose claim it was and how long it held: enough to tell it from a newer claim."""
+
+    owner: str
+    lease_until_s: float
+
+
 class Ledger:
     """The ``work_unit`` table of one lake, in an SQLite file."""
 
@@ -90,48 +98,89 @@ class Ledger:
             busy=frozenset(busy) - keys,
         )
 
-    def finish(self, wall_s: Mapping[str, float], snapshot_id: int | None) -> None:
-        """Mark units (key to worker time in s) done: their rows are in ``snapshot_id``."""
-        rows = [(snapshot_id, seconds, self._now(), key) for key, seconds in wall_s.items()]
+    def finish(
+        self, wall_s: Mapping[str, float], snapshot_id: int | None, *, owner: str | None = None
+    ) -> None:
+        """Mark units (key to worker time in s) done: their rows are in ``snapshot_id``.
+
+        As in `fail`, `renew` and `release`, only ``owner``'s own claims (default: this process's)
+        are touched: a claim that was lost meanwhile is somebody else's to settle.
+        """
+        me = owner or owner_name()
+        rows = [(snapshot_id, seconds, self._now(), key, me) for key, seconds in wall_s.items()]
         with self._transaction() as connection:
             connection.executemany(
                 "UPDATE work_unit SET state = 'done', error = NULL, snapshot_id = ?, wall_s = ?, "
-                "updated_at_s = ? WHERE unit_key = ?",
+                f"updated_at_s = ? WHERE {_OWN}",
                 rows,
             )
 
-    def fail(self, errors: Mapping[str, str]) -> None:
+    def fail(self, errors: Mapping[str, str], *, owner: str | None = None) -> None:
         """Mark units (key to error text) failed."""
-        rows = [(text, self._now(), key) for key, text in errors.items()]
+        me = owner or owner_name()
+        rows = [(text, self._now(), key, me) for key, text in errors.items()]
         with self._transaction() as connection:
             connection.executemany(
-                "UPDATE work_unit SET state = 'failed', error = ?, updated_at_s = ? "
-                "WHERE unit_key = ?",
+                f"UPDATE work_unit SET state = 'failed', error = ?, updated_at_s = ? WHERE {_OWN}",
                 rows,
             )
 
-    def renew(self, keys: Iterable[str]) -> None:
+    def renew(self, keys: Iterable[str], *, owner: str | None = None) -> None:
         """Prolong the lease of claimed units that are still being worked on."""
-        until = self._now() + LEASE_S
+        until, me = self._now() + LEASE_S, owner or owner_name()
         with self._transaction() as connection:
             connection.executemany(
-                "UPDATE work_unit SET lease_until_s = ? WHERE unit_key = ? AND state = 'claimed'",
-                [(until, key) for key in keys],
+                f"UPDATE work_unit SET lease_until_s = ? WHERE {_OWN}",
+                [(until, key, me) for key in keys],
             )
 
-    def release(self, keys: Iterable[str]) -> None:
+    def release(self, keys: Iterable[str], *, owner: str | None = None) -> None:
         """Give claimed units back undone, so that the next run may take them at once."""
+        me = owner or owner_name()
         with self._transaction() as connection:
             connection.executemany(
-                "DELETE FROM work_unit WHERE unit_key = ? AND state = 'claimed'",
-                [(key,) for key in keys],
+                f"DELETE FROM work_unit WHERE {_OWN}", [(key, me) for key in keys]
             )
 
-    def abandoned(self) -> dict[str, str]:
-        """Return key to step of claims whose owner is gone: committed or not, nobody knows yet."""
+    def abandoned(self) -> dict[str, Abandoned]:
+        """Return the claims whose owner is gone, by key: committed or not, nobody knows yet."""
         with self._transaction() as connection:
             rows = connection.execute("SELECT * FROM work_unit WHERE state = 'claimed'").fetchall()
-        return {row["unit_key"]: row["step"] for row in rows if not self._is_held(row)}
+        return {
+            row["unit_key"]: Abandoned(owner=row["owner"], lease_until_s=row["lease_until_s"])
+            for row in rows
+            if not self._is_held(row)
+        }
+
+    def settle(self, abandoned: Mapping[str, Abandoned], committed: Mapping[str, int]) -> None:
+        """Mark abandoned claims done where ``committed`` names their snapshot; free the others.
+
+        A claim that was renewed, taken over or settled since `abandoned` was asked stays.
+        """
+        with self._transaction() as connection:
+            for key, seen in abandoned.items():
+                where = (key, seen.owner, seen.lease_until_s)
+                if key in committed:
+                    connection.execute(
+                        "UPDATE work_unit SET state = 'done', error = NULL, snapshot_id = ?, "
+                        f"updated_at_s = ? WHERE {_OWN} AND lease_until_s = ?",
+                        (committed[key], self._now(), *where),
+                    )
+                else:
+                    connection.execute(
+                        f"DELETE FROM work_unit WHERE {_OWN} AND lease_until_s = ?", where
+                    )
+
+    def attempts(self, keys: Iterable[str], *, owner: str | None = None) -> dict[str, int]:
+        """Return how often each of the ``keys`` that ``owner`` holds now was claimed."""
+        me = owner or owner_name()
+        with self._transaction() as connection:
+            known = _states(connection, list(keys))
+        return {
+            key: row["attempt"]
+            for key, row in known.items()
+            if row["state"] == "claimed" and row["owner"] == me
+        }
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return how many units stand in each (step, state)."""
@@ -169,6 +218,7 @@ class Ledger:
             connection.close()
 
 
+_OWN = "unit_key = ? AND state = 'claimed' AND owner = ?"
 _CLAIM = (
     "INSERT INTO work_unit (unit_key, step, subject, state, owner, lease_until_s, attempt, "
     "updated_at_s) VALUES (?, ?, ?, 'claimed', ?, ?, 1, ?) ON CONFLICT (unit_key) DO UPDATE SET "

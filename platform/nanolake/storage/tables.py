@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from nanolake import __version__
 from nanolake.contracts import conform, ddl, load_tables
 from nanolake.errors import LakeError, LakeNotFoundError, QueryError
+from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
 from nanolake.storage.ledger import Ledger, owner_name
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 _EXTENSIONS = ("ducklake", "sqlite_scanner")
 _LEDGER_TABLE = "work_unit"
+_FOLDERS = ("tables", "pixels", "models", "reports")
+_PARTS = (*_FOLDERS, "catalog", "ledger", ".lock", "lake.json.half")
 _LOCK_TIMEOUT_S = 300.0
 
 
@@ -54,9 +57,11 @@ class Lake:
         folder = Path(root).expanduser().resolve()
         if (folder / "lake.json").exists():
             return cls.open(folder)
-        if folder.exists() and any(folder.iterdir()):
+        # A lake whose making was interrupted has parts but no lake.json yet: it is finished here.
+        found = folder.iterdir() if folder.exists() else ()
+        if any(path.name.partition(".sqlite")[0] not in _PARTS for path in found):
             raise LakeError(f"{folder} is not empty and not a lake: name a new folder")
-        for part in ("tables", "pixels", "models", "reports"):
+        for part in _FOLDERS:
             (folder / part).mkdir(parents=True, exist_ok=True)
         lake = cls(folder)
         lake._create_tables()
@@ -66,7 +71,9 @@ class Lake:
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "nanolake_version": __version__,
         }
-        (folder / "lake.json").write_text(json.dumps(about, indent=2) + "\n")
+        half = folder / "lake.json.half"
+        half.write_text(json.dumps(about, indent=2) + "\n")
+        half.replace(folder / "lake.json")
         return lake
 
     @classmethod
@@ -75,13 +82,16 @@ class Lake:
         folder = Path(root).expanduser().resolve()
         try:
             about = json.loads((folder / "lake.json").read_text())
-        except FileNotFoundError:
+            version = about["format_version"]
+        except (FileNotFoundError, NotADirectoryError):
             raise LakeNotFoundError(
                 f"there is no lake at {folder}: make one with `nanolake init {root}`"
             ) from None
-        if about["format_version"] != FORMAT_VERSION:
+        except (ValueError, KeyError, TypeError):
+            raise LakeError(f"{folder / 'lake.json'} is damaged: no format_version in it") from None
+        if version != FORMAT_VERSION:
             raise LakeError(
-                f"the lake at {folder} has format {about['format_version']}, this nanolake "
+                f"the lake at {folder} has format {version}, this nanolake "
                 f"({__version__}) reads format {FORMAT_VERSION}: install the nanolake that wrote it"
             )
         return cls(folder)
@@ -102,15 +112,16 @@ class Lake:
         connection = _connection()
         try:
             connection.execute(
-                f"ATTACH 'ducklake:sqlite:{self.root / 'catalog.sqlite'}' AS lake (READ_ONLY)"
+                f"ATTACH 'ducklake:sqlite:{self._quoted('catalog.sqlite')}' AS lake "
+                f"(READ_ONLY, DATA_PATH '{self._quoted('tables')}', OVERRIDE_DATA_PATH true)"
             )
             self._attach_ledger(connection)
             connection.execute("USE lake")
             connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(f"SET allowed_directories = ['{self.root / 'tables'}/']")
+            connection.execute(f"SET allowed_directories = ['{self._quoted('tables')}/']")
             connection.execute(
-                f"SET allowed_paths = ['{self.root / 'catalog.sqlite'}', "
-                f"'{self.root / 'ledger.sqlite'}']"
+                f"SET allowed_paths = ['{self._quoted('catalog.sqlite')}', "
+                f"'{self._quoted('ledger.sqlite')}']"
             )
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
@@ -127,7 +138,7 @@ class Lake:
 
         with self.connect() as connection:
             try:
-                _require_select(connection, sql)
+                require_question(connection, sql)
                 return connection.execute(sql, parameters or None).to_arrow_table()
             except duckdb.Error as error:
                 raise QueryError(f"{error}".strip()) from None
@@ -138,28 +149,39 @@ class Lake:
         """Append rows to many tables in one transaction; return the snapshot's id.
 
         ``tables`` maps a table's name to anything `contracts.conform` takes. The units' keys go
-        into the commit's extra information, where `recover` finds them after a crash. Nothing is
-        written, and None returned, where there are no rows and no units.
+        into the commit's extra information, where `recover` finds them after a crash. A unit must
+        be claimed by this process: rows of one that was lost to another process since, or that
+        is in the lake already, are left out, for the other lands them. Nothing is written, and
+        None returned, where there are no rows and no units. Raises `LakeError` where the
+        transaction failed; nothing of it is in the lake then.
         """
+        import duckdb
+
         ready = {name: conform(name, rows) for name, rows in tables.items()}
         ready = {name: rows for name, rows in ready.items() if rows.num_rows}
         if not ready and not unit_keys:
             return None
         with self._lock():
-            return _append(self._open_writer(), ready, message, unit_keys)
+            keys = self._still_mine(unit_keys)
+            if lost := set(unit_keys) - set(keys):
+                ready = {name: _without(rows, lost) for name, rows in ready.items()}
+                ready = {name: rows for name, rows in ready.items() if rows.num_rows}
+            if not ready and not keys:
+                return None
+            try:
+                return _append(self._open_writer(), ready, message, keys)
+            except duckdb.Error as error:
+                self.close()  # whatever state it is in, the next commit begins anew
+                raise LakeError(f"nothing was written to {self.root}: {error}") from error
 
     def recover(self) -> tuple[int, int]:
         """Settle what dead processes left claimed; return (found committed, given back)."""
-        claimed = self.ledger.abandoned()
-        if not claimed:
+        if not self.ledger.abandoned():
             return 0, 0
-        committed = self._committed(set(claimed))
-        by_snapshot: dict[int, dict[str, float]] = {}
-        for key, snapshot in committed.items():
-            by_snapshot.setdefault(snapshot, {})[key] = 0.0
-        for snapshot, keys in by_snapshot.items():
-            self.ledger.finish(keys, snapshot)
-        self.ledger.release(set(claimed) - set(committed))
+        with self._lock():  # a slow owner either has committed, or will find its claim gone
+            claimed = self.ledger.abandoned()
+            committed = self._committed(set(claimed))
+            self.ledger.settle(claimed, committed)
         return len(committed), len(claimed) - len(committed)
 
     def close(self) -> None:
@@ -167,6 +189,19 @@ class Lake:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _still_mine(self, keys: Sequence[str]) -> list[str]:
+        """Return which units this process still holds and nobody has committed."""
+        if not keys:
+            return []
+        attempts = self.ledger.attempts(keys)
+        again = {key for key, attempt in attempts.items() if attempt > 1}
+        committed = self._committed(again) if again else {}
+        return [key for key in keys if key in attempts and key not in committed]
+
+    def _quoted(self, part: str) -> str:
+        """Return the path of a part of the lake as it stands between quotes in SQL."""
+        return str(self.root / part).replace("'", "''")
 
     def _committed(self, keys: set[str]) -> dict[str, int]:
         rows = self.query(
@@ -182,7 +217,7 @@ class Lake:
     def _attach_ledger(self, connection: duckdb.DuckDBPyConnection) -> None:
         _ = self.ledger  # the file must be there before it is attached
         connection.execute(
-            f"ATTACH '{self.root / 'ledger.sqlite'}' AS ledger (TYPE sqlite, READ_ONLY)"
+            f"ATTACH '{self._quoted('ledger.sqlite')}' AS ledger (TYPE sqlite, READ_ONLY)"
         )
         connection.execute(f"CREATE TEMP VIEW {_LEDGER_TABLE} AS FROM ledger.{_LEDGER_TABLE}")
 
@@ -208,9 +243,11 @@ class Lake:
         if self._writer is None:
             self._writer = _connection()
             # Inlined rows would live in the catalogue, out of reach of plain Parquet readers.
+            # The catalogue knows the folder it was made in: a lake may have been moved since.
             self._writer.execute(
-                f"ATTACH 'ducklake:sqlite:{self.root / 'catalog.sqlite'}' AS lake (DATA_PATH "
-                f"'{self.root / 'tables'}', META_JOURNAL_MODE 'WAL', DATA_INLINING_ROW_LIMIT 0)"
+                f"ATTACH 'ducklake:sqlite:{self._quoted('catalog.sqlite')}' AS lake (DATA_PATH "
+                f"'{self._quoted('tables')}', OVERRIDE_DATA_PATH true, "
+                "META_JOURNAL_MODE 'WAL', DATA_INLINING_ROW_LIMIT 0)"
             )
             self._writer.execute("USE lake")
         return self._writer
@@ -267,18 +304,12 @@ def _connection() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _require_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    import duckdb
+def _without(rows: pa.Table, unit_keys: set[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    statements = connection.extract_statements(sql)
-    if len(statements) != 1:
-        raise QueryError(f"one statement at a time, please: this text holds {len(statements)}")
-    allowed = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-    if statements[0].type not in allowed:
-        raise QueryError(
-            f"only questions are answered here (SELECT, FROM, EXPLAIN), not "
-            f"{statements[0].type.name}: rows enter a lake through the pipeline"
-        )
+    lost = pc.is_in(rows.column("unit_key"), pa.array(sorted(unit_keys), pa.string()))
+    return rows.filter(pc.invert(lost))
 
 
 def _append(
@@ -287,6 +318,8 @@ def _append(
     message: str,
     unit_keys: Sequence[str],
 ) -> int:
+    import duckdb
+
     info = json.dumps({"nanolake": __version__, "units": list(unit_keys)})
     connection.execute("BEGIN")
     try:
@@ -300,7 +333,8 @@ def _append(
         )
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        with suppress(duckdb.Error):  # a COMMIT that failed has rolled back already
+            connection.execute("ROLLBACK")
         raise
     row = connection.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()
     return int(row[0]) if row else 0
