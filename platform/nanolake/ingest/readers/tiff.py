@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator
 from math import prod
@@ -62,6 +63,8 @@ class TiffReader:
 def _opened(path: Path) -> Any:
     import tifffile
 
+    # What it logs of a damaged file we raise, or it does not concern the pixels.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         return tifffile.TiffFile(path)
     except (tifffile.TiffFileError, IndexError, struct.error) as error:
