@@ -144,7 +144,7 @@ def say_failures(failures: Iterable[Any]) -> None:
         for f in failures
     ]
     if rows:
-        say_table(rows, title=f"{len(rows)} failures")
+        say_table(rows, title=f"{len(rows)} failure{'s' * (len(rows) != 1)}")
 
 
 def write_answer(answer: pa.Table, form: str = "table", out: Path | None = None) -> None:

@@ -214,3 +214,10 @@ def test_montage_has_a_row_a_group_in_its_colour():
     assert not (picture[:half] == rgb(colour_of(4))).all(axis=2).any()
     with pytest.raises(ReportError, match="at least one group"):
         montage({})
+
+
+def test_a_small_picture_is_enlarged_by_a_whole_number() -> None:
+    pixels = np.zeros((20, 30), np.uint8)
+    labels = np.zeros((20, 30), np.uint8)
+    labels[5:15, 5:25] = 1
+    assert overlay(pixels, labels, min_side_px=100).shape == (60, 90, 3)  # 3 x 30 <= 100 < 4 x 30

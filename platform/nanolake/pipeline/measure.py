@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nanolake.contracts import get_table
 from nanolake.errors import NanolakeError, PictureError, SettingsError
 from nanolake.features import measure
 from nanolake.ingest import IngestSettings, check_pixels, from_sheet, read_pictures
@@ -20,6 +21,8 @@ from nanolake.report import write_overlay
 from nanolake.segment import SegmentSettings, segment
 from nanolake.shape import ShapePredictor, predict_particles
 
+MIN_OVERLAY_PX = 600
+"""Smaller pictures are enlarged in their overlay, so that one sees something."""
 SHAPE_COLUMNS = ("p", "d", "L_ratio", "log_p_sd", "L_ratio_sd", "d_confidence", "jaccard")
 
 
@@ -170,7 +173,11 @@ def _measure(
     shapes = predict_particles(None, found.labels, predictor, pixel_aspect=aspect)
     tifffile.imwrite(out / f"{name}_labels.tif", found.labels, compression="zlib")
     overlay = write_overlay(
-        out / f"{name}_overlay.png", picture.pixels, found.labels, pixel_size_nm=scale
+        out / f"{name}_overlay.png",
+        picture.pixels,
+        found.labels,
+        pixel_size_nm=scale,
+        min_side_px=MIN_OVERLAY_PX,
     )
     return Measured(
         name=name,
@@ -187,5 +194,12 @@ def _write_csv(path: Path, pictures: Sequence[Measured]) -> None:
 
     frames = [pd.DataFrame(dict(one.table)).assign(picture=one.name) for one in pictures]
     joined = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"picture": []})
-    names = ["picture", *[column for column in joined.columns if column != "picture"]]
-    joined[names].to_csv(path, index=False, float_format="%.6g")
+    joined[_reading_order(joined.columns)].to_csv(path, index=False, float_format="%.6g")
+
+
+def _reading_order(columns: Sequence[str]) -> list[str]:
+    """Size first, then shape: the rest is for machines."""
+    features = get_table("particle").columns_of("size", "shape")
+    first = ["picture", "label", *(feature.name for feature in features), *SHAPE_COLUMNS]
+    known = [column for column in first if column in columns]
+    return known + [column for column in columns if column not in known]

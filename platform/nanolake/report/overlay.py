@@ -31,6 +31,7 @@ def overlay(
     groups: Groups = None,
     pixel_size_nm: float | tuple[float, float] | None = None,
     max_side_px: int = 1400,
+    min_side_px: int = 0,
 ) -> Picture8:
     """Draw particle outlines over a micrograph.
 
@@ -49,6 +50,8 @@ def overlay(
         Length of a pixel's side, or (y, x); draws a scale bar, bottom right. None draws none.
     max_side_px
         Larger pictures are reduced so that their longer side has this many pixels.
+    min_side_px
+        Smaller pictures are enlarged by a whole number until their longer side has as many.
 
     Returns
     -------
@@ -64,6 +67,7 @@ def overlay(
     pixels, labels = np.asarray(pixels), np.asarray(labels)
     _check_shapes(pixels, labels)
     scale = min(1.0, max_side_px / max(pixels.shape))
+    scale = max(scale, min_side_px // max(pixels.shape))
     grey = stretch(_resize(pixels, scale, cv2.INTER_AREA))
     ids = _resize(labels, scale, cv2.INTER_NEAREST)
     table = _colour_table(ids, int(labels.max(initial=0)), groups)
@@ -81,11 +85,17 @@ def write_overlay(
     groups: Groups = None,
     pixel_size_nm: float | tuple[float, float] | None = None,
     max_side_px: int = 1400,
+    min_side_px: int = 0,
 ) -> Path:
     """Write `overlay` to ``path`` (PNG, or JPEG by its ending) and return the path."""
     target = Path(path)
     picture = overlay(
-        pixels, labels, groups=groups, pixel_size_nm=pixel_size_nm, max_side_px=max_side_px
+        pixels,
+        labels,
+        groups=groups,
+        pixel_size_nm=pixel_size_nm,
+        max_side_px=max_side_px,
+        min_side_px=min_side_px,
     )
     target.write_bytes(encode(picture, target.suffix or ".png"))
     return target
@@ -209,7 +219,7 @@ def _side_nm(pixel_size_nm: float | tuple[float, float]) -> float:
 
 
 def _resize(image: NDArray[Any], scale: float, how: int) -> NDArray[Any]:
-    """Reduce a picture; the dtype becomes one that OpenCV takes (float32, int32)."""
+    """Reduce or enlarge a picture; the dtype becomes one that OpenCV takes (float32, int32)."""
     whole = image.dtype.kind in "iub" and how == cv2.INTER_NEAREST
     image = image.astype(np.int32 if whole else np.float32)
     if scale == 1.0:
