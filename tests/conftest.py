@@ -1,0 +1,102 @@
+"""One tiny demo world and one finished lake, built once and serially; tests that write copy it."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanolake.classify import ClassifySettings
+from nanolake.contracts import get_table
+from nanolake.engines import open_engine
+from nanolake.group import GroupSettings
+from nanolake.pipeline.ingest import ingest, read_source
+from nanolake.pipeline.work import StageReport
+from nanolake.simulate.experiments import DemoTruth, write_demo
+from nanolake.storage import Lake
+
+QUICK_GROUP = GroupSettings(k_max=4, null_runs=2, bootstrap_runs=2, seeds=1)
+QUICK_CLASSIFY = ClassifySettings()
+CHANGING = {
+    *("created_at", "run_id", "failed_at", "failure_id", "host", "modified_at", "wall_s"),
+    *("owner", "lease_until_s", "attempt", "snapshot_id", "updated_at_s", "error"),
+}
+"""Columns that say when, where and in which run a row was made."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A lake that has been through every mapped stage, grouping and classifier, and the truth."""
+
+    lake: Lake
+    world: DemoTruth
+    reports: dict[str, StageReport]
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> DemoTruth:
+    """Twelve pictures of 320 px in six experiments, with the demo's troubles among them."""
+    return write_demo(tmp_path_factory.mktemp("world"), scale=0.01)
+
+
+@pytest.fixture(scope="session")
+def finished(world: DemoTruth, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Read only: whoever writes takes `lake_copy`."""
+    from nanolake.pipeline.classify import classify_lake
+    from nanolake.pipeline.describe import describe_lake
+    from nanolake.pipeline.group import group_lake
+    from nanolake.pipeline.segment import segment_lake
+
+    lake = Lake.create(tmp_path_factory.mktemp("finished") / "lake")
+    with open_engine("serial") as engine:
+        reports = {
+            "ingest": ingest(lake, read_source([world.sheet]), engine=engine),
+            "segment": segment_lake(lake, engine=engine),
+            "describe": describe_lake(lake, engine=engine),
+            "group": group_lake(lake, QUICK_GROUP, track=False),
+            "classify": classify_lake(lake, QUICK_CLASSIFY, track=False),
+        }
+    lake.close()
+    return Finished(lake, world, reports)
+
+
+@pytest.fixture
+def lake_copy(finished: Finished, tmp_path: Path) -> Lake:
+    """A copy of the finished lake in another folder, to be written to."""
+    shutil.copytree(finished.lake.root, tmp_path / "lake")
+    return Lake.open(tmp_path / "lake")
+
+
+@pytest.fixture(scope="session")
+def rows_of() -> Callable[..., list[dict[str, Any]]]:
+    """Return a table's rows in the order of its key, without what changes from run to run."""
+
+    def rows(lake: Lake, table: str) -> list[dict[str, Any]]:
+        found = [
+            {name: value for name, value in row.items() if name not in CHANGING}
+            for row in lake.query(f'FROM "{table}"').to_pylist()
+        ]
+        key = [name for name in get_table(table).key if name not in CHANGING]
+        return sorted(found, key=lambda row: ([str(row[k]) for k in key], str(row)))
+
+    return rows
+
+
+@pytest.fixture(scope="session")
+def quick_group() -> GroupSettings:
+    """Grouping settings that take a second."""
+    return QUICK_GROUP
+
+
+@pytest.fixture(scope="session")
+def quick_classify() -> ClassifySettings:
+    """Settings of the finished lake's classifier."""
+    return QUICK_CLASSIFY
