@@ -36,8 +36,10 @@ class RayEngine(ClosingEngine):
     name = "ray"
 
     def __init__(self, workers: int | None = None, *, address: str | None = None) -> None:
-        self.workers = workers or len(os.sched_getaffinity(0))
-        self._started = start_ray(address, workers=self.workers)
+        cores = len(os.sched_getaffinity(0))
+        self._started = start_ray(address, workers=workers or cores)
+        # More actors than the cluster has cores would wait for ever, and their items with them.
+        self.workers = workers or (_cluster_cores() if address else cores)
 
     def map(self, task: Task[Any, Any], items: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
         """Yield outcomes as actors finish; a dead actor is replaced and its items sent again."""
@@ -77,6 +79,12 @@ class RayEngine(ClosingEngine):
 
         if self._started:
             ray.shutdown()
+
+
+def _cluster_cores() -> int:
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 class _Worker:
