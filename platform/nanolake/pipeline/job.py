@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from nanolake.engines import ENGINES, Engine, open_engine
 from nanolake.errors import NanolakeError, SettingsError
@@ -20,6 +20,7 @@ from nanolake.settings import Settings
 
 if TYPE_CHECKING:
     from nanolake.pipeline.run import EngineChoice
+    from nanolake.pipeline.work import Failure
     from nanolake.storage import Lake
 
 STRICT_EXIT = 3
@@ -83,12 +84,11 @@ class JobCall(Generic[Kind]):
             ray=self.ray,
         )
 
-    def finish(self, line: str, failures: Sequence[Any] = ()) -> int:
-        """Print what failed and the last line; return the exit code."""
-        from nanolake.console import say, say_failures
-
-        say_failures(failures)
-        say(line)
+    def finish(self, line: str, failures: Sequence[Failure] = ()) -> int:
+        """Print a line for whatever failed and the last line; return the exit code."""
+        for failed in failures:
+            print(f"failed: {failed.stage}: {failed.reason}: {failed.path}: {failed.message}")
+        print(line, flush=True)
         return STRICT_EXIT if self.strict and failures else 0
 
 
