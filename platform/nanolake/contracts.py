@@ -251,7 +251,7 @@ def _conform_column(table: Table, column: Column, given: Mapping[str, Any], leng
 def _as_arrow(value: Any, target: pa.DataType, length: int) -> Any:
     """Return ``value`` as an Arrow array of its own type.
 
-    Numbers of a list are typed by what they are: asked for an integer, Arrow would cut 1.5 to 1.
+    Values of a list are typed by what they are: asked for an integer, Arrow would cut 1.5 to 1.
     """
     import numpy as np
     import pyarrow as pa
@@ -260,7 +260,7 @@ def _as_arrow(value: Any, target: pa.DataType, length: int) -> Any:
         return value.combine_chunks()
     if isinstance(value, pa.Array):
         return value
-    wanted = None if _kind(target) in ("number", "truth value") else target
+    wanted = None if _kind(target) in ("number", "truth value", "time") else target
     if _is_scalar(value):
         value = value.item() if isinstance(value, np.ndarray) else value
         return pa.array([value] * length, wanted, from_pandas=True)
