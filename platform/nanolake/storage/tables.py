@@ -50,6 +50,7 @@ class Lake:
         self.root = root
         self.images = ImageStore(root / "pixels")
         self._writer: duckdb.DuckDBPyConnection | None = None
+        self._reader: duckdb.DuckDBPyConnection | None = None
 
     @classmethod
     def create(cls, root: Path | str) -> Lake:
@@ -109,22 +110,10 @@ class Lake:
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give a read-only DuckDB connection: all tables and views, nothing outside the lake."""
-        connection = _connection()
+        connection = self._open_reader().cursor()
         try:
-            connection.execute(
-                f"ATTACH 'ducklake:sqlite:{self._quoted('catalog.sqlite')}' AS lake "
-                f"(READ_ONLY, DATA_PATH '{self._quoted('tables')}', OVERRIDE_DATA_PATH true)"
-            )
-            self._attach_ledger(connection)
+            connection.execute(f"CREATE TEMP VIEW {_LEDGER_TABLE} AS FROM ledger.{_LEDGER_TABLE}")
             connection.execute("USE lake")
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(f"SET allowed_directories = ['{self._quoted('tables')}/']")
-            connection.execute(
-                f"SET allowed_paths = ['{self._quoted('catalog.sqlite')}', "
-                f"'{self._quoted('ledger.sqlite')}']"
-            )
-            connection.execute("SET enable_external_access = false")
-            connection.execute("SET lock_configuration = true")
             yield connection
         finally:
             connection.close()
@@ -185,10 +174,11 @@ class Lake:
         return len(committed), len(claimed) - len(committed)
 
     def close(self) -> None:
-        """Close the writing connection, if any; the lake may be used again afterwards."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """Close the connections, if any; the lake may be used again afterwards."""
+        for connection in (self._writer, self._reader):
+            if connection is not None:
+                connection.close()
+        self._writer = self._reader = None
 
     def _still_mine(self, keys: Sequence[str]) -> list[str]:
         """Return which units this process still holds and nobody has committed."""
@@ -214,12 +204,29 @@ class Lake:
             found.update({key: row["snapshot_id"] for key in units if key in keys})
         return found
 
-    def _attach_ledger(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _open_reader(self) -> duckdb.DuckDBPyConnection:
+        """Attach lake and ledger once: loading the extensions takes ten times a query's time."""
+        if self._reader is not None:
+            return self._reader
         _ = self.ledger  # the file must be there before it is attached
-        connection.execute(
+        reader = _connection()
+        reader.execute(
+            f"ATTACH 'ducklake:sqlite:{self._quoted('catalog.sqlite')}' AS lake "
+            f"(READ_ONLY, DATA_PATH '{self._quoted('tables')}', OVERRIDE_DATA_PATH true)"
+        )
+        reader.execute(
             f"ATTACH '{self._quoted('ledger.sqlite')}' AS ledger (TYPE sqlite, READ_ONLY)"
         )
-        connection.execute(f"CREATE TEMP VIEW {_LEDGER_TABLE} AS FROM ledger.{_LEDGER_TABLE}")
+        reader.execute("SET GLOBAL TimeZone = 'UTC'")
+        reader.execute(f"SET allowed_directories = ['{self._quoted('tables')}/']")
+        reader.execute(
+            f"SET allowed_paths = ['{self._quoted('catalog.sqlite')}', "
+            f"'{self._quoted('ledger.sqlite')}']"
+        )
+        reader.execute("SET enable_external_access = false")
+        reader.execute("SET lock_configuration = true")
+        self._reader = reader
+        return reader
 
     def _create_tables(self) -> None:
         from nanolake.query import view_statements
