@@ -98,6 +98,19 @@ WeightsOption = Annotated[
 ]
 
 STRICT_EXIT = 3
+_EXTRAS = {
+    "dask": "cluster",
+    "distributed": "cluster",
+    "dask_ml": "cluster",
+    "ray": "train",
+    "torch": "train",
+    "pytorch_lightning": "train",
+    "onnx": "train",
+    "mlflow": "train",
+    "matplotlib": "report",
+    "jinja2": "report",
+}
+"""Which extra of the package brings a module that the core does without."""
 
 
 def main() -> None:
@@ -108,6 +121,15 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (NanolakeError, OSError) as error:  # a full disk, a folder that may not be written to
         sys.stderr.write(f"nanolake: {error}\n")
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        sys.stderr.write(
+            f"nanolake: this needs {error.name}, which is not installed: "
+            f"pip install 'nanolake[{extra}]'\n"
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("\nnanolake: stopped; what was finished is kept, run it again to go on\n")
