@@ -1,0 +1,92 @@
+"""Trace: the way back from a row to the raw bytes, and every break in it named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from nanolake.engines import Engine
+from nanolake.errors import LakeError
+from nanolake.pipeline.ingest import ingest, read_source
+from nanolake.pipeline.segment import segment_lake
+from nanolake.pipeline.trace import trace
+from nanolake.storage import Lake
+
+
+@pytest.fixture
+def measured(
+    tmp_path: Path, empty_lake: Lake, discs: Any, write_tiff: Any, serial: Engine
+) -> tuple[Lake, str, dict[str, Path]]:
+    """A lake of one picture, one of its particles, and the files that lead back."""
+    raw = write_tiff(tmp_path / "raw" / "a.tif", discs(0))
+    ingest(empty_lake, read_source([raw]), engine=serial)
+    segment_lake(empty_lake, engine=serial)
+    row = empty_lake.query(
+        "SELECT particle_id, image_path, label_path FROM particle p JOIN segmentation s "
+        "USING (segmentation_id) JOIN micrograph m ON m.micrograph_id = p.micrograph_id LIMIT 1"
+    ).to_pylist()[0]
+    shard = Path("0") / "c" / "0" / "0"
+    files = {
+        "raw file": raw,
+        "pixels": empty_lake.images.root / row["image_path"] / shard,
+        "label image": empty_lake.images.root / row["label_path"] / shard,
+    }
+    return empty_lake, row["particle_id"], files
+
+
+def _found(lake: Lake, particle: str) -> dict[str, str]:
+    return {link.what: link.found for link in trace(lake, particle).links}
+
+
+def test_every_particle_of_the_demo_leads_back(finished: Any) -> None:
+    ids = finished.lake.query("SELECT min(particle_id) AS id FROM particle").to_pylist()
+    found = trace(finished.lake, ids[0]["id"])
+    assert found.intact
+    assert {link.found for link in found.links} == {"intact"}
+    assert [link.what for link in found.links] == ["mask", "label image", "pixels", "raw file"]
+
+
+def test_the_crop_shows_the_particle(finished: Any, tmp_path: Path) -> None:
+    ids = finished.lake.query("SELECT min(particle_id) AS id FROM particle").to_pylist()
+    made = trace(finished.lake, ids[0]["id"], tmp_path / "new" / "crop.png")
+    crop = cv2.imread(str(made.picture))
+    assert crop is not None
+    assert min(crop.shape[:2]) > 20
+
+
+@pytest.mark.parametrize("what", ["raw file", "pixels", "label image"])
+def test_a_flipped_byte_is_named(measured: tuple[Lake, str, dict[str, Path]], what: str) -> None:
+    lake, particle, files = measured
+    whole = bytearray(files[what].read_bytes())
+    for place in (len(whole) // 3, len(whole) // 2, len(whole) - 3):  # data, and the shard's index
+        torn = whole.copy()
+        torn[place] ^= 0xFF
+        files[what].write_bytes(torn)
+        found = _found(lake, particle)
+        assert found.pop(what) not in ("intact", "moved"), place
+        if what == "label image":
+            del found["mask"]  # is counted in that very image
+        assert set(found.values()) == {"intact"}
+        assert not trace(lake, particle).intact
+    files[what].write_bytes(whole)
+    assert trace(lake, particle).intact
+
+
+def test_a_lost_picture_and_a_moved_raw_file_are_told(
+    measured: tuple[Lake, str, dict[str, Path]],
+) -> None:
+    lake, particle, files = measured
+    files["raw file"].rename(files["raw file"].with_name("elsewhere.tif"))
+    assert _found(lake, particle)["raw file"] == "moved"
+    assert trace(lake, particle).intact
+    files["pixels"].unlink()
+    assert _found(lake, particle)["pixels"] not in ("intact", "moved")
+    assert not trace(lake, particle).intact
+
+
+def test_an_unknown_particle_is_an_error_that_helps(finished: Any) -> None:
+    with pytest.raises(LakeError, match=r"no current particle 'x-1'.*nanolake sql"):
+        trace(finished.lake, "x-1")
