@@ -143,12 +143,10 @@ def port() -> Callable[[], int]:
     return find
 
 
-@pytest.fixture(scope="session")
-def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def small_world(world: Any) -> Path:
     """A sample sheet of twelve small simulated pictures."""
-    from nanolake.simulate import write_demo
-
-    return write_demo(tmp_path_factory.mktemp("world"), scale=0.01).sheet
+    return Path(world.sheet)
 
 
 @pytest.fixture

@@ -26,6 +26,16 @@ def test_what_the_container_copies_is_there() -> None:
     assert {"requirements.lock", "pyproject.toml", "platform", "schemas", "jobs"} <= set(copied)
     assert [name for name in copied if not (ROOT / name).exists()] == []
     assert "\nUSER nanolake\n" in text
+    sent = (DEPLOY / "Containerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {line[1:] for line in sent if line.startswith("!")} == set(copied)
+
+
+def test_the_container_user_owns_every_volume_of_its_services() -> None:
+    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    owned = set(re.findall(r"chown nanolake (.+)", text)[0].split())
+    ours = [s for s in COMPOSE["services"].values() if s["image"] == "nanolake"]
+    mounted = {volume.split(":")[-1] for s in ours for volume in s.get("volumes", [])} - {"ro"}
+    assert mounted <= owned
 
 
 def test_every_service_has_a_command_and_what_it_waits_for() -> None:

@@ -1,4 +1,4 @@
-"""A tiny simulated world, and the job scripts as modules."""
+"""The job scripts as modules."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nanolake.simulate import DemoTruth, write_demo
-
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
-
-
-@pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> DemoTruth:
-    """Twelve pictures of six experiments, 172 particles, three files that are no good."""
-    return write_demo(tmp_path_factory.mktemp("world"), scale=0.01)
 
 
 @pytest.fixture(scope="session")
