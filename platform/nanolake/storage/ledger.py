@@ -24,6 +24,7 @@ from nanolake.contracts import get_table
 LEASE_S = 600.0
 _SQLITE_TYPES = {"string": "TEXT", "float64": "REAL", "int32": "INTEGER", "int64": "INTEGER"}
 _BATCH = 500
+_WAIT_S = 60.0
 
 
 def unit_key(*parts: object, code_version: str = __version__) -> str:
@@ -69,6 +70,7 @@ class Ledger:
     def __init__(self, path: Path | str, *, now: Callable[[], float] = time.time) -> None:
         self.path = Path(path)
         self._now = now
+        _use_wal(self.path)
         with self._transaction() as connection:
             connection.execute(_ddl())
 
@@ -203,10 +205,9 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
         connection.row_factory = sqlite3.Row
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
@@ -233,6 +234,23 @@ def _ddl() -> str:
         for c in get_table("work_unit").columns
     ]
     return f"CREATE TABLE IF NOT EXISTS work_unit ({', '.join(columns)}, PRIMARY KEY (unit_key))"
+
+
+def _use_wal(path: Path) -> None:
+    """Switch the file's journal to WAL, which stays; SQLite itself does not wait with this one."""
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+        finally:
+            connection.close()
 
 
 def _states(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, sqlite3.Row]:

@@ -24,7 +24,7 @@ SELECT
     mode(d) AS d_mode,
     avg(L_ratio) AS L_ratio_mean,
     avg(jaccard) AS jaccard_mean,
-    mode(shape_group) AS largest_group,
+    mode(shape_group) FILTER (shape_group > 0) AS largest_group,
     experiment_id
 FROM morphology
 GROUP BY lab, experiment, experiment_id;

@@ -1,0 +1,400 @@
+"""The lake: rows land together and once, questions change nothing and see nothing else."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from nanolake.contracts import conform, load_tables
+from nanolake.errors import LakeError, LakeNotFoundError, QueryError, SchemaError
+from nanolake.storage import Lake, Unit
+from nanolake.storage.ledger import LEASE_S
+from nanolake.storage.tables import _append
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+def labs(*names: str, unit: str = "u") -> list[dict[str, Any]]:
+    """Rows of the smallest table."""
+    return [{"lab_id": n, "lab": n.upper(), "unit_key": unit, "created_at": NOW} for n in names]
+
+
+def claim(lake: Lake, *keys: str, owner: str | None = None) -> None:
+    lake.ledger.claim([Unit(key=k, step="segment", subject=k) for k in keys], owner=owner)
+
+
+def lab_ids(lake: Lake) -> list[str]:
+    return [row["lab_id"] for row in lake.query("FROM lab ORDER BY lab_id").to_pylist()]
+
+
+def contents(lake: Lake) -> dict[str, bytes]:
+    """Every file of the lake but what SQLite makes to read: -shm and an empty -wal."""
+    files = [p for p in lake.root.rglob("*") if p.is_file() and not p.name.endswith("-shm")]
+    found = {str(p.relative_to(lake.root)): p.read_bytes() for p in files}
+    return {name: text for name, text in found.items() if text or not name.endswith("-wal")}
+
+
+@pytest.fixture(scope="module")
+def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One made lake; each test that writes works on a copy, which is quicker than making one."""
+    lake = Lake.create(tmp_path_factory.mktemp("empty") / "lake")
+    lake.close()
+    return lake.root
+
+
+@pytest.fixture
+def lake(empty_lake: Path, tmp_path: Path) -> Iterator[Lake]:
+    shutil.copytree(empty_lake, tmp_path / "lake")
+    opened = Lake.open(tmp_path / "lake")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def asked(empty_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """A lake with one row that tests only ask."""
+    folder = tmp_path_factory.mktemp("asked") / "lake"
+    shutil.copytree(empty_lake, folder)
+    lake = Lake.open(folder)
+    claim(lake, "u")
+    lake.ledger.finish({"u": 1.0}, lake.commit({"lab": labs("a")}, message="a", unit_keys=["u"]))
+    lake.close()
+    with lake.connect() as connection:  # one for all questions: quicker, and harder to keep clean
+        lake.connect = lambda: nullcontext(connection)  # type: ignore[method-assign]
+        yield lake
+
+
+def test_a_new_lake_holds_every_table_and_nothing_in_them(lake: Lake) -> None:
+    found = {row["name"] for row in lake.query("SHOW TABLES").to_pylist()}
+    assert found >= set(load_tables()) | {"morphology", "ensemble", "batch_compare"}
+    for name in load_tables():
+        assert lake.query(f'SELECT count(*) AS n FROM "{name}"').to_pylist() == [{"n": 0}]
+    about = json.loads((lake.root / "lake.json").read_text())
+    assert about["format_version"] == 1
+
+
+def test_creating_twice_opens_what_is_there(lake: Lake) -> None:
+    lake.commit({"lab": labs("a")}, message="a")
+    assert lab_ids(Lake.create(lake.root)) == ["a"]
+
+
+def test_a_making_that_was_interrupted_is_finished(lake: Lake) -> None:
+    (lake.root / "lake.json").unlink()
+    again = Lake.create(lake.root)
+    assert lab_ids(again) == []
+    again.close()
+
+
+def test_what_is_no_lake_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LakeNotFoundError, match=r"there is no lake at .*none: make one with"):
+        Lake.open(tmp_path / "none")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(LakeError, match="full is not empty and not a lake"):
+        Lake.create(tmp_path / "full")
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["notes.txt"]
+    with pytest.raises(LakeNotFoundError):
+        Lake.open(tmp_path / "full" / "notes.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"format_version": 2}', r"has format 2, this nanolake \(.*\) reads format 1: install"),
+        ("", r"lake\.json is damaged"),
+        ("{}", r"lake\.json is damaged"),
+        ("[1]", r"lake\.json is damaged"),
+    ],
+)
+def test_another_format_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "lake.json").write_text(text)
+    with pytest.raises(LakeError, match=message):
+        Lake.open(tmp_path)
+
+
+def test_a_lake_may_be_moved_and_its_path_may_hold_quotes(lake: Lake, tmp_path: Path) -> None:
+    lake.commit({"lab": labs("a")}, message="a")
+    lake.close()
+    lake.root.rename(tmp_path / "l'été $1")
+    moved = Lake.open(tmp_path / "l'été $1")
+    moved.commit({"lab": labs("b")}, message="b")
+    assert lab_ids(moved) == ["a", "b"]
+    moved.close()
+
+
+def test_rows_come_back_with_their_values(lake: Lake) -> None:
+    summer = datetime(2026, 7, 1, 12, 0, 0, 7, tzinfo=timezone(timedelta(hours=2)))
+    ids = {"unit_key": "u", "created_at": summer, "grouping_run_id": "g", "scope": "{}"}
+    numbers = {"seed": 2**62, "particle_count": 0, "unassigned_count": 0, "sample_count": 0}
+    run = {
+        **ids,
+        **numbers,
+        "dataset": "columns",
+        "method": "kmeans",
+        "engine": "scikit-learn",
+        "k": 1,
+        "reason": "µ ≠ 'σ' \"\\\n語",
+        "columns": ["area_nm2", "p"],
+        "scores_json": "[]",
+        "settings_json": "{}",
+        "code_version": "0",
+        "silhouette": -0.1,
+    }
+    lake.commit({"grouping_run": [run]}, message="values")
+    (found,) = lake.query("FROM grouping_run").to_pylist()
+    assert {key: found[key] for key in run} == run
+    assert found["created_at"].utcoffset() == timedelta(0)
+    assert {found[key] for key in set(found) - set(run)} == {None}
+
+
+def test_a_commit_carries_author_message_and_units(lake: Lake) -> None:
+    claim(lake, "k1", "k2")
+    snapshot = lake.commit({"lab": labs("a")}, message="two units", unit_keys=["k1", "k2"])
+    (row,) = lake.query("FROM lake.snapshots() WHERE snapshot_id = ?", [snapshot]).to_pylist()
+    assert row["author"].endswith(f":{os.getpid()}")
+    assert row["commit_message"] == "two units"
+    assert json.loads(row["commit_extra_info"])["units"] == ["k1", "k2"]
+
+
+def test_rows_lie_as_zstd_parquet_that_anybody_reads(lake: Lake) -> None:
+    lake.commit({"lab": labs("a", "b")}, message="a")
+    (file,) = (lake.root / "tables").rglob("*.parquet")
+    table = pq.ParquetFile(file)
+    assert table.read().column("lab").to_pylist() == ["A", "B"]
+    group = table.metadata.row_group(0)
+    assert {group.column(i).compression for i in range(group.num_columns)} == {"ZSTD"}
+
+
+def test_nothing_to_write_makes_no_snapshot(lake: Lake) -> None:
+    count = "SELECT count(*) AS n FROM lake.snapshots()"
+    before = lake.query(count).to_pylist()
+    assert lake.commit({}, message="nothing") is None
+    assert lake.commit({"lab": []}, message="nothing") is None
+    assert lake.query(count).to_pylist() == before
+
+
+def test_a_commit_is_all_or_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SchemaError, match=r"sample\.sample_id must not be NULL"):
+        lake.commit({"lab": labs("a"), "sample": [{"sample": "s"}]}, message="bad row")
+    assert lab_ids(lake) == []
+    # A table that the catalogue does not know fails after the first has been inserted.
+    monkeypatch.setattr("nanolake.storage.tables.conform", lambda name, rows: rows)
+    good = lake.query("SELECT 'a' AS lab_id, 'A' AS lab, 'u' AS unit_key, now() AS created_at")
+    with pytest.raises(LakeError, match=r"nothing was written to .*no_table"):
+        lake.commit({"lab": good, "no_table": good}, message="bad table")
+    assert lab_ids(lake) == []
+    monkeypatch.undo()
+    lake.commit({"lab": labs("b")}, message="the lake is as usable as before")
+    assert lab_ids(lake) == ["b"]
+
+
+REFUSED = [
+    "INSERT INTO lab SELECT * FROM lab",
+    "DELETE FROM lab",
+    "UPDATE lab SET lab = 'x'",
+    "CREATE TABLE t (i INT)",
+    "CREATE TEMP TABLE t (i INT)",
+    "DROP TABLE lab",
+    "ALTER TABLE lab ADD COLUMN x INT",
+    "COPY lab TO 'FOLDER/tables/x.parquet'",
+    "EXPLAIN ANALYZE COPY (SELECT 1) TO 'FOLDER/tables/x.parquet'",
+    "/* é é é é */ EXPLAIN (ANALYZE) COPY (SELECT 1) TO 'FOLDER/tables/x.parquet'",
+    "EXPLAIN ANALYZE INSERT INTO lab SELECT * FROM lab",
+    "EXPORT DATABASE 'FOLDER/tables/x'",
+    "ATTACH ':memory:' AS other",
+    "ATTACH 'OUTSIDE' AS other (TYPE sqlite)",
+    "DETACH ledger",
+    "SET enable_external_access = true",
+    "PRAGMA enable_profiling",
+    "PRAGMA journal_mode = 'DELETE'",
+    "LOAD httpfs",
+    "INSTALL httpfs",
+    "CALL lake.set_option('parquet_compression', 'gzip')",
+    "DELETE FROM ledger.work_unit",
+    "UPDATE ledger.work_unit SET state = 'done'",
+    "SELECT 1; SELECT 2",
+    "SELECT 1; DROP TABLE lab",
+    "",
+    "-- nothing",
+    "SELEKT 1",
+    "SELECT * FROM no_table",
+    "SELECT * FROM read_csv('/etc/passwd')",
+    "SELECT * FROM '/etc/passwd'",
+    "SELECT * FROM 'OUTSIDE'",
+    "SELECT * FROM read_text('/etc/passwd')",
+    "SELECT * FROM read_blob('/etc/passwd')",
+    "SELECT * FROM glob('/etc/*')",
+    "SELECT * FROM sniff_csv('/etc/passwd')",
+    "SELECT * FROM read_parquet('/tmp/**/*.parquet')",
+    "SELECT * FROM read_parquet('FOLDER/tables/../../*.parquet')",
+    "SELECT * FROM parquet_metadata('/tmp/**/*.parquet')",
+    "SELECT * FROM sqlite_scan('OUTSIDE', 'secret')",
+    "SELECT * FROM \"SQLite_scan\"/* */('OUTSIDE', 'secret')",
+    "SELECT * FROM sqlite_attach('OUTSIDE')",
+    "SELECT * FROM sqlite_query('ledger', 'DELETE FROM work_unit RETURNING *')",
+    "SELECT * FROM query('SELECT * FROM sqlite' || '_scan(''OUTSIDE'', ''secret'')')",
+    "SELECT * FROM query /* */ ('SELECT 1')",
+    "FROM ducklake_expire_snapshots('lake', older_than => now())",
+    "FROM ducklake_cleanup_old_files('lake', cleanup_all => true)",
+    "FROM ducklake_delete_orphaned_files('lake', cleanup_all => true)",
+    "FROM ducklake_merge_adjacent_files('lake')",
+    "SELECT getenv('HOME')",
+]
+
+
+@pytest.mark.parametrize("sql", REFUSED)
+def test_a_question_changes_nothing_and_reads_nothing_else(
+    asked: Lake, tmp_path: Path, sql: str
+) -> None:
+    outside = tmp_path / "outside.sqlite"
+    connection = sqlite3.connect(outside)
+    connection.execute("CREATE TABLE secret AS SELECT 7 AS x")
+    connection.commit()
+    connection.close()
+    _ = asked.ledger.counts()
+    before = contents(asked)
+    with pytest.raises(QueryError):
+        asked.query(sql.replace("FOLDER", str(asked.root)).replace("OUTSIDE", str(outside)))
+    assert contents(asked) == before
+
+
+def test_what_may_be_asked(asked: Lake) -> None:
+    assert asked.query("FROM lab").num_rows == 1
+    assert asked.query("WITH x AS (SELECT 1 AS i) SELECT i FROM x").to_pylist() == [{"i": 1}]
+    assert asked.query("VALUES (1), (2)").num_rows == 2
+    assert asked.query("DESCRIBE lab").num_rows == 4
+    assert asked.query("SELECT 'sqlite_scan(' AS query, 3 AS n").to_pylist()[0]["n"] == 3
+    for explain in ("EXPLAIN", "EXPLAIN ANALYZE", "explain (analyze, format json)"):
+        assert asked.query(f"{explain} SELECT * FROM lab").num_rows == 1
+    (unit,) = asked.query("SELECT unit_key, state FROM work_unit").to_pylist()
+    assert unit == {"unit_key": "u", "state": "done"}
+
+
+def test_parameters_fill_marks_and_names(asked: Lake) -> None:
+    marks = asked.query("SELECT ? AS a, ? AS b, ? AS c", ["'; DROP TABLE lab; --", None, NOW])
+    assert marks.to_pylist() == [{"a": "'; DROP TABLE lab; --", "b": None, "c": NOW}]
+    names = asked.query("SELECT $n + 1 AS a, list_contains($l, 'é') AS b", {"n": 1, "l": ["é"]})
+    assert names.to_pylist() == [{"a": 2, "b": True}]
+    for sql, given in [("SELECT ?", []), ("SELECT $a", {"b": 1}), ("SELECT 1", [1])]:
+        with pytest.raises(QueryError):
+            asked.query(sql, given)
+
+
+def test_a_question_does_not_see_python_variables(asked: Lake) -> None:
+    import pandas as pd
+
+    hidden = pd.DataFrame({"x": [1]})
+    with pytest.raises(QueryError, match="hidden does not exist"):
+        asked.query("SELECT * FROM hidden")
+    assert len(hidden) == 1
+
+
+def test_recover_gives_back_what_was_not_committed(lake: Lake) -> None:
+    assert lake.recover() == (0, 0)
+    claim(lake, "k1", owner="gone:1")
+    later = lake.ledger._now() + LEASE_S + 1
+    lake.ledger._now = lambda: later  # type: ignore[method-assign]
+    assert lake.recover() == (0, 1)
+    assert lake.ledger.counts() == {}
+
+
+def commit_and_die(root: Path) -> None:
+    lake = Lake.open(root)
+    claim(lake, "k1", "k2")
+    lake.commit({"lab": labs("a", unit="k1")}, message="m", unit_keys=["k1"])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_crash_between_commit_and_finish_is_found_in_the_history(lake: Lake) -> None:
+    worker = multiprocessing.get_context("fork").Process(target=commit_and_die, args=(lake.root,))
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode == -signal.SIGKILL
+    assert lake.recover() == (1, 1)
+    rows = lake.query("FROM work_unit").to_pylist()
+    assert [(row["unit_key"], row["state"]) for row in rows] == [("k1", "done")]
+    snapshots = lake.query("FROM lake.snapshots() WHERE commit_message = 'm'").to_pylist()
+    assert rows[0]["snapshot_id"] == snapshots[0]["snapshot_id"]
+    assert lab_ids(lake) == ["a"]
+
+
+def test_rows_of_a_lost_claim_do_not_land(lake: Lake) -> None:
+    """A slow process commits after another took its unit over: only the other's rows may land."""
+    claim(lake, "mine", "lost")
+    later = lake.ledger._now() + LEASE_S + 1
+    other = Lake.open(lake.root)
+    other.ledger._now = lambda: later  # type: ignore[method-assign]
+    other.ledger.claim([Unit(key="lost", step="segment", subject="s")], owner="other:1")
+    rows = labs("a", unit="mine") + labs("b", unit="lost")
+    snapshot = lake.commit({"lab": rows}, message="m", unit_keys=["mine", "lost"])
+    assert lab_ids(lake) == ["a"]
+    lake.ledger.finish({"mine": 1.0, "lost": 1.0}, snapshot)
+    states = lake.query("SELECT unit_key, state, owner FROM work_unit ORDER BY 1").to_pylist()
+    assert [row["state"] for row in states] == ["claimed", "done"]
+    assert states[0]["owner"] == "other:1"
+    assert lake.commit({"lab": rows[1:]}, message="m", unit_keys=["lost"]) is None
+
+
+def test_a_unit_that_was_taken_over_after_its_commit_lands_once(lake: Lake) -> None:
+    """The owner had committed but not finished when its lease ended and another claimed it."""
+    claim(lake, "k", owner="slow:1")
+    claim(lake, "k2")
+    with lake._lock():
+        rows = {"lab": conform("lab", labs("a", unit="k"))}
+        _append(lake._open_writer(), rows, "by the slow one", ["k"])
+    later = lake.ledger._now() + LEASE_S + 1
+    lake.ledger._now = lambda: later  # type: ignore[method-assign]
+    claim(lake, "k")
+    assert lake.commit({"lab": labs("a", unit="k")}, message="again", unit_keys=["k"]) is None
+    assert lab_ids(lake) == ["a"]
+
+
+def commit_ten(root: Path, number: int, barrier: Any) -> None:
+    barrier.wait()
+    lake = Lake.open(root)
+    for turn in range(10):
+        name = f"{number}-{turn}"
+        claim(lake, name)
+        rows = {"lab": labs(name, unit=name), "sample": samples(name)}
+        lake.ledger.finish({name: 0.0}, lake.commit(rows, message=name, unit_keys=[name]))
+        if turn % 5 == 0:
+            assert name in lab_ids(lake)
+    lake.close()
+
+
+def samples(name: str) -> list[dict[str, Any]]:
+    ids = {"sample_id": name, "lab_id": name, "sample": name}
+    return [{**ids, "unit_key": name, "created_at": NOW}]
+
+
+@pytest.mark.slow
+def test_four_processes_commit_at_once_and_nothing_is_lost(lake: Lake) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+    workers = [
+        context.Process(target=commit_ten, args=(lake.root, number, barrier)) for number in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    names = sorted(f"{number}-{turn}" for number in range(4) for turn in range(10))
+    assert lab_ids(lake) == names
+    both = lake.query("SELECT lab_id FROM lab JOIN sample USING (lab_id, unit_key) ORDER BY 1")
+    assert both.column(0).to_pylist() == names
+    done = lake.query("SELECT unit_key, snapshot_id FROM work_unit WHERE state = 'done'")
+    assert sorted(done.column(0).to_pylist()) == names
+    assert len(set(done.column(1).to_pylist())) == 40
