@@ -35,7 +35,7 @@ class DaskEngine(ClosingEngine):
                 n_workers=workers or _cores(),
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # a free port: None still binds 8787
                 memory_limit=memory_limit_bytes or "auto",
                 host="127.0.0.1",
             )
