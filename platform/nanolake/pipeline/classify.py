@@ -39,6 +39,8 @@ def classify_lake(
     started = time.perf_counter()
     lake.recover()
     grouping_run_id, columns = _grouping(lake)
+    # A grouping of particles that do not differ has compared nothing: one group, nothing to learn.
+    columns = columns or ClassifySettings().columns
     settings = (settings or ClassifySettings()).model_copy(update={"columns": columns})
     key = unit_key(STAGE, grouping_run_id, settings.fingerprint())
     claim = lake.ledger.claim([Unit(key=key, step=STAGE, subject=grouping_run_id)])

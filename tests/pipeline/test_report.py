@@ -1,0 +1,78 @@
+"""Reports of the whole lake, of an experiment, of a question, of nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanolake.engines import Engine
+from nanolake.errors import LakeError, QueryError
+from nanolake.pipeline.ingest import ingest, read_source
+from nanolake.pipeline.report import _failures, report_lake
+from nanolake.storage import Lake
+
+
+def _page(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    assert text.lstrip().lower().startswith("<!doctype html>")
+    outside = re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)([^"']+)""", text)
+    assert outside == [], "a report is one file"
+    assert "@import" not in text
+    return text
+
+
+def test_a_report_of_an_experiment_tells_of_it_alone(lake_copy: Lake) -> None:
+    path = report_lake(lake_copy, experiments=["Pd mixed"])
+    page = _page(path)
+    assert path == lake_copy.root / "reports" / "pd-mixed.html"
+    assert "Pd mixed" in page
+    assert "Au rods" not in page
+    assert "irregular_003.tif" in page  # its truncated file
+    assert "spheres_003.tif" not in page
+
+
+def test_a_report_of_a_question(lake_copy: Lake, tmp_path: Path) -> None:
+    text = "SELECT particle_id FROM morphology WHERE lab = 'lab_north' -- ours;\n"
+    page = _page(report_lake(lake_copy, tmp_path / "new" / "q.html", sql=text))
+    assert "CsPbBr3 batch 1" in page
+    with pytest.raises(LakeError, match="no particles fit"):
+        report_lake(lake_copy, sql="SELECT particle_id FROM morphology WHERE d > 90")
+    with pytest.raises(QueryError):
+        report_lake(lake_copy, sql="DROP TABLE particle")
+    with pytest.raises(LakeError, match="not both"):
+        report_lake(lake_copy, sql=text, experiments=["Pd mixed"])
+    with pytest.raises(LakeError, match="no particles fit nowhere"):
+        report_lake(lake_copy, experiments=["nowhere"])
+
+
+def test_an_empty_lake_has_a_report(empty_lake: Lake) -> None:
+    _page(report_lake(empty_lake))
+
+
+@pytest.mark.slow
+def test_a_report_of_the_whole_lake_with_its_figures(lake_copy: Lake, tmp_path: Path) -> None:
+    page = _page(report_lake(lake_copy, tmp_path / "all.html", figures=True))
+    for name in ("CsPbBr3 batch 1", "Au rods", "Au spheres", "Pd mixed"):
+        assert name in page
+    assert any((tmp_path / "all_files").iterdir())
+
+
+def test_what_was_mended_is_no_failure_any_more(
+    tmp_path: Path, empty_lake: Lake, discs: Any, write_tiff: Any, serial: Engine
+) -> None:
+    path = write_tiff(tmp_path / "p" / "a.tif", discs(0))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:5000])
+
+    def failed() -> list[str]:
+        ingest(empty_lake, read_source([tmp_path / "p"]), engine=serial, retry_failed=True)
+        return list(_failures(empty_lake, "", ())["reason"])
+
+    assert failed() == ["truncated"]
+    assert failed() == ["truncated"]  # tried twice, told once
+    path.write_bytes(whole)
+    assert failed() == []
+    assert empty_lake.query("FROM failure").num_rows == 2
