@@ -56,8 +56,9 @@ format: setup ## let ruff format and mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: setup ## write the data dictionary again
+docs: setup ## write the data dictionary and the job settings again
 	@$(BIN)/python -m nanolake.contracts > schemas/README.md
+	@$(BIN)/python -m nanolake.pipeline.job_configs jobs/configs
 
 bench: setup bench-segmentation bench-features bench-pipeline ## measure, and write tests/benchmarks/results/
 
