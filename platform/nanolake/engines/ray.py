@@ -25,8 +25,11 @@ def start_ray(address: str | None = None, *, workers: int | None = None) -> bool
         return False
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-    local = {} if address else {"num_cpus": workers, "include_dashboard": False}
-    ray.init(address=address, logging_level="ERROR", log_to_driver=False, **local)
+    address = address or os.environ.get("RAY_ADDRESS")
+    # "local": without it Ray joins whatever other Ray runs on this machine.
+    own: dict[str, Any] = {"address": "local", "num_cpus": workers, "include_dashboard": False}
+    chosen: dict[str, Any] = {"address": address} if address else own
+    ray.init(logging_level="ERROR", log_to_driver=False, **chosen)
     return address is None
 
 

@@ -183,11 +183,13 @@ def _ray(workers: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    # "local": without it Ray joins whatever other Ray runs on this machine.
+    own: dict[str, Any] = {"address": "local", "num_cpus": max(workers, os.cpu_count() or 1)}
     ray.init(
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        **({} if "RAY_ADDRESS" in os.environ else {"num_cpus": max(workers, os.cpu_count() or 1)}),
+        **({} if "RAY_ADDRESS" in os.environ else own),
     )
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     try:
