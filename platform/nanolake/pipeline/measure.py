@@ -194,7 +194,7 @@ def _write_csv(path: Path, pictures: Sequence[Measured]) -> None:
 
     frames = [pd.DataFrame(dict(one.table)).assign(picture=one.name) for one in pictures]
     joined = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"picture": []})
-    joined[_reading_order(joined.columns)].to_csv(path, index=False, float_format="%.6g")
+    joined[_reading_order(list(joined.columns))].to_csv(path, index=False, float_format="%.6g")
 
 
 def _reading_order(columns: Sequence[str]) -> list[str]:
