@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,11 +28,33 @@ def typical_area(areas: NDArray[np.integer]) -> float:
     return float(falling[np.searchsorted(covered, 0.5 * covered[-1])])
 
 
-def areas_of(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+def areas_of(labels: NDArray[np.int32]) -> NDArray[np.int64]:
     """Pixels of each label, index 0 (background) set to 0."""
-    areas = np.bincount(labels.ravel())
+    areas: NDArray[np.int64] = _count(np.ascontiguousarray(labels).ravel())
+    return areas
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _count(labels: NDArray[np.int32]) -> Any:
+    areas = np.zeros(max(labels.max(), 0) + 1, np.int64)
+    for label in labels:
+        areas[label] += 1
     areas[0] = 0
     return areas
+
+
+def first_pixels(labels: NDArray[np.int32], size: int) -> NDArray[np.int64]:
+    """Flat index of each label's first pixel, (size,); the picture's size where there is none."""
+    first: NDArray[np.int64] = _first(np.ascontiguousarray(labels).ravel(), size)
+    return first
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _first(labels: NDArray[np.int32], size: int) -> Any:
+    first = np.full(size, labels.size, np.int64)
+    for index in range(labels.size - 1, -1, -1):
+        first[labels[index]] = index
+    return first
 
 
 def border_labels(labels: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -43,15 +68,20 @@ def keep_particles(
     settings: SegmentSettings,
     printed: NDArray[np.bool_] | None = None,
     cut: NDArray[np.integer] | None = None,
+    *,
+    drawn: NDArray[np.int32] | None = None,
 ) -> tuple[Labels, dict[str, int]]:
     """Take out what is no whole particle; return new labels and the counts by reason.
 
     ``labels`` is (y, x), 1 … n in raster order; ``printed`` is (n + 1,) bool by label; ``cut``
     are labels besides those at the picture's edge that count as ``border``. Each object is
     counted once, under the first reason that fits: print, large, border, small, outlier. Border
-    particles and print do not enter the typical size.
+    particles and print do not enter the typical size. ``drawn`` are the same objects with better
+    outlines: what they are is decided by ``labels``, where they lie by ``drawn``.
     """
+    drawn = labels if drawn is None else drawn
     areas = areas_of(labels)
+    cut = border_labels(drawn) if cut is None else np.union1d(cut, border_labels(drawn))
     reasons = _reasons(labels, areas, settings, printed, cut)
     gone = np.zeros(areas.size, dtype=bool)
     counts = dict.fromkeys(REASONS, 0)
@@ -59,10 +89,19 @@ def keep_particles(
         counts[name] = int((hit & ~gone & (areas > 0)).sum())
         gone |= hit
     keep = ~gone & (areas > 0)
-    number = np.where(keep, np.cumsum(keep), 0)
-    if keep.sum() <= 65535:
-        return number.astype(np.uint16)[labels], counts
-    return number.astype(np.uint32)[labels], counts
+    return _renumbered(drawn, keep), counts
+
+
+def _renumbered(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> Labels:
+    """Kept labels as 1 … n in raster order of their first pixel, the others as 0."""
+    first = first_pixels(labels, keep.size)
+    first[~keep] = labels.size
+    order = np.argsort(first, kind="stable")[: int((first < labels.size).sum())]
+    number = np.zeros(keep.size, np.uint32)
+    number[order] = np.arange(1, order.size + 1)
+    if order.size <= 65535:
+        return number.astype(np.uint16)[labels]
+    return number[labels]
 
 
 def _reasons(

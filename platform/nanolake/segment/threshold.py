@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nanolake.records import Segmentation
 from nanolake.segment.annotation import blank_zones, printed_labels, touching
+from nanolake.segment.edges import place_edges
 from nanolake.segment.foreground import Foreground, find_foreground, foreground_at
 from nanolake.segment.instances import areas_of, keep_particles, typical_area
 from nanolake.segment.polarity import describe_phase, reduced
@@ -40,10 +41,12 @@ def threshold(grey: Grey, settings: SegmentSettings) -> Segmentation:
     if polarity == "auto":
         polarity = find_polarity(clean, settings.neck)
     bright = clean if polarity == "bright" else 1 - clean
-    labels, _ = pieces(bright, settings.neck)
+    labels, scale = pieces(bright, settings.neck)
     printed = printed_labels(labels, bright) if settings.remove_print else None
     cut = touching(labels, zones) if zones is not None else None
-    kept, excluded = keep_particles(labels, settings, printed, cut)
+    found = scale.foreground
+    drawn = place_edges(labels, bright, found.background, found.sigma_px)
+    kept, excluded = keep_particles(labels, settings, printed, cut, drawn=drawn)
     if zones is not None:
         excluded["print"] += zones.count
     return Segmentation(labels=kept, polarity=polarity, method="threshold", excluded=excluded)
