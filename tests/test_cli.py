@@ -15,6 +15,8 @@ import pytest
 import typer
 
 from nanolake import cli
+from nanolake.cli import opening
+from nanolake.cli.ending import STRICT_EXIT
 from nanolake.errors import LakeNotFoundError
 from nanolake.storage import Lake
 
@@ -182,19 +184,19 @@ def test_the_lake_is_found(finished: Any, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv("NANOLAKE_LAKE", raising=False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LakeNotFoundError, match="which lake"):
-        cli._nearest_lake()
+        opening.nearest_lake()
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "lake.json").write_text("{}")
         if name == "one":
-            assert cli._nearest_lake() == tmp_path / "one"
+            assert opening.nearest_lake() == tmp_path / "one"
     with pytest.raises(LakeNotFoundError, match="several: one, two"):
-        cli._nearest_lake()
+        opening.nearest_lake()
     (tmp_path / "one" / "pixels" / "deep").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "one" / "pixels" / "deep")
-    assert cli._nearest_lake() == tmp_path / "one"
+    assert opening.nearest_lake() == tmp_path / "one"
     monkeypatch.setenv("NANOLAKE_LAKE", str(finished.lake.root))
-    assert cli._nearest_lake() == finished.lake.root
+    assert opening.nearest_lake() == finished.lake.root
 
 
 def test_init_ingest_and_exit_codes(run: Run, world: Any, tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_init_ingest_and_exit_codes(run: Run, world: Any, tmp_path: Path) -> Non
     assert "bad [1].tif" in out
     assert out.splitlines()[-1].startswith("ingest: 1 files done, 1 failed")
     again = ("ingest", lake, folder, "--engine", "serial", "--strict")
-    assert run(*again)[0] == cli.STRICT_EXIT
+    assert run(*again)[0] == STRICT_EXIT
     (folder / "bad [1].tif").unlink()
     assert run(*again)[0] == 0
     (report,) = json.loads(run(*again, "--json")[1])
@@ -229,7 +231,7 @@ def test_json_of_status_and_trace(run: Run, lake_copy: Lake) -> None:
     ).to_pylist()[0]["label_path"]
     (lake_copy.images.root / label / "0" / "c" / "0" / "0").unlink()
     code, out, _ = run("trace", particle, *lake)
-    assert code == cli.STRICT_EXIT
+    assert code == STRICT_EXIT
     assert "NOT intact" in out
 
 
@@ -243,7 +245,7 @@ def test_measure_prints_what_it_found(run: Run, world: Any, tmp_path: Path) -> N
     assert found["pictures"][0]["particles"] > 0
     assert [failure["reason"] for failure in found["failures"]] == ["empty"]
     assert Path(found["csv"]).is_file()
-    assert run("measure", good, bad, "--out", tmp_path / "out", "--strict")[0] == cli.STRICT_EXIT
+    assert run("measure", good, bad, "--out", tmp_path / "out", "--strict")[0] == STRICT_EXIT
     code, out, _ = run("measure", bad, "--out", tmp_path / "out")
-    assert code == cli.STRICT_EXIT
+    assert code == STRICT_EXIT
     assert "0 particles in 0 pictures, 1 failures" in out

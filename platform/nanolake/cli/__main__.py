@@ -1,0 +1,5 @@
+"""``python -m nanolake.cli``."""
+
+from nanolake.cli import main
+
+main()

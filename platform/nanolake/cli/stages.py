@@ -1,0 +1,315 @@
+"""Commands that fill a lake: one a stage, and ``run`` for all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nanolake.cli.app import app, examples
+from nanolake.cli.ending import finish, finish_run
+from nanolake.cli.opening import open_lake, read_settings
+from nanolake.cli.options import (
+    ConfigOption,
+    DaskOption,
+    EngineOption,
+    JsonOption,
+    LakeArgument,
+    LakeOption,
+    PixelSizeOption,
+    QuietOption,
+    RayOption,
+    RetryOption,
+    SetOption,
+    SourceArgument,
+    StrictOption,
+    WeightsOption,
+    WorkersOption,
+)
+
+
+@app.command(
+    epilog=examples(
+        "nanolake init my-lake",
+    )
+)
+def init(lake: LakeArgument) -> None:
+    """Make a new, empty lake in a folder; a lake that is there is left as it is."""
+    from nanolake.storage import Lake
+
+    typer.echo(f"lake ready at {Lake.create(lake).root}")
+
+
+@app.command(
+    epilog=examples(
+        "nanolake ingest my-lake samples.csv",
+        "nanolake ingest my-lake pictures/ --pixel-size-nm 0.25",
+    )
+)
+def ingest(
+    lake: LakeArgument,
+    source: SourceArgument,
+    pixel_size_nm: PixelSizeOption = None,
+    config: ConfigOption = None,
+    values: SetOption = None,
+    engine: EngineOption = "dask",
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
+    retry_failed: RetryOption = False,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Read micrographs and what is known of them into the lake."""
+    from nanolake.console import progress_bars
+    from nanolake.engines import open_engine
+    from nanolake.ingest import IngestSettings
+    from nanolake.pipeline.ingest import ingest as run_ingest
+    from nanolake.pipeline.ingest import read_source
+    from nanolake.storage import Lake
+
+    sheet = read_source(source, pixel_size_nm=pixel_size_nm)
+    settings = read_settings(IngestSettings, config, values)
+    with (
+        progress_bars(quiet=quiet) as progress,
+        open_engine(engine, workers=workers, address=dask) as pool,
+    ):
+        report = run_ingest(
+            Lake.create(lake),
+            sheet,
+            settings,
+            engine=pool,
+            progress=progress,
+            retry_failed=retry_failed,
+        )
+    finish([report], as_json=as_json, strict=strict)
+
+
+@app.command(
+    epilog=examples(
+        "nanolake segment --lake my-lake",
+        "nanolake segment --set method=williamson2022",
+    )
+)
+def segment(
+    lake: LakeOption = None,
+    config: ConfigOption = None,
+    values: SetOption = None,
+    engine: EngineOption = "dask",
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
+    retry_failed: RetryOption = False,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find the particles in every micrograph and measure them."""
+    from nanolake.console import progress_bars
+    from nanolake.engines import open_engine
+    from nanolake.pipeline.segment import segment_lake
+    from nanolake.segment import SegmentSettings
+
+    opened = open_lake(lake)
+    settings = read_settings(SegmentSettings, config, values)
+    with (
+        progress_bars(quiet=quiet) as progress,
+        open_engine(engine, workers=workers, address=dask) as pool,
+    ):
+        report = segment_lake(
+            opened, settings, engine=pool, progress=progress, retry_failed=retry_failed
+        )
+    finish([report], as_json=as_json, strict=strict)
+
+
+@app.command(
+    epilog=examples(
+        "nanolake describe --lake my-lake --engine ray --workers 4",
+    )
+)
+def describe(
+    lake: LakeOption = None,
+    weights: WeightsOption = None,
+    engine: EngineOption = "ray",
+    workers: WorkersOption = None,
+    ray: RayOption = None,
+    retry_failed: RetryOption = False,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Read p, d and L_ratio off every particle with the shape network."""
+    from nanolake.console import progress_bars
+    from nanolake.engines import open_engine
+    from nanolake.pipeline.describe import describe_lake
+
+    opened = open_lake(lake)
+    with (
+        progress_bars(quiet=quiet) as progress,
+        open_engine(engine, workers=workers, address=ray) as pool,
+    ):
+        report = describe_lake(
+            opened, weights, engine=pool, progress=progress, retry_failed=retry_failed
+        )
+    finish([report], as_json=as_json, strict=strict)
+
+
+@app.command(
+    epilog=examples(
+        "nanolake group --lake my-lake",
+        "nanolake group --set k=4",
+    )
+)
+def group(
+    lake: LakeOption = None,
+    experiment: Annotated[
+        list[str] | None, typer.Option("--experiment", "-e", help="Only these experiments.")
+    ] = None,
+    config: ConfigOption = None,
+    values: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Divide the particles into shape groups, beside what structureless data would give."""
+    from nanolake.group import GroupSettings
+    from nanolake.pipeline.group import group_lake
+
+    settings = read_settings(GroupSettings, config, values)
+    report = group_lake(open_lake(lake), settings, experiments=experiment or ())
+    finish([report], as_json=as_json)
+
+
+@app.command(
+    epilog=examples(
+        "nanolake classify --lake my-lake",
+    )
+)
+def classify(
+    lake: LakeOption = None,
+    config: ConfigOption = None,
+    values: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a classifier on the current groups, scored beside data without structure."""
+    from nanolake.classify import ClassifySettings
+    from nanolake.pipeline.classify import classify_lake
+
+    report = classify_lake(open_lake(lake), read_settings(ClassifySettings, config, values))
+    finish([report], as_json=as_json)
+
+
+@app.command(
+    epilog=examples(
+        "nanolake report --lake my-lake",
+        "nanolake report -e 'CsPbBr3 batch 1'",
+        "nanolake report --sql 'SELECT particle_id FROM morphology WHERE d = 3'",
+    )
+)
+def report(
+    lake: LakeOption = None,
+    experiment: Annotated[
+        list[str] | None, typer.Option("--experiment", "-e", help="Only these experiments.")
+    ] = None,
+    sql: Annotated[
+        str | None, typer.Option(help="A question that returns the particle_id of the particles.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="HTML file; default: the lake's reports/.")
+    ] = None,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Write every figure and table as a file as well.")
+    ] = False,
+) -> None:
+    """Write one self-contained HTML report."""
+    from nanolake.pipeline.report import report_lake
+
+    path = report_lake(open_lake(lake), out, experiments=experiment or (), sql=sql, figures=figures)
+    typer.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+@app.command(
+    epilog=examples(
+        "nanolake run my-lake samples.csv",
+        "nanolake run my-lake pictures/ --strict",
+    )
+)
+def run(
+    lake: LakeArgument,
+    source: SourceArgument,
+    pixel_size_nm: PixelSizeOption = None,
+    config: ConfigOption = None,
+    weights: WeightsOption = None,
+    engine: EngineOption = "dask",
+    describe_engine: Annotated[
+        str, typer.Option(help="serial or ray, for the shape network.")
+    ] = "ray",
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
+    ray: RayOption = None,
+    retry_failed: RetryOption = False,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Do every stage: read, find, measure, describe, group, classify, report."""
+    from nanolake.console import progress_bars
+    from nanolake.pipeline.ingest import read_source
+    from nanolake.pipeline.run import EngineChoice, RunSettings, run_all
+    from nanolake.storage import Lake
+
+    sheet = read_source(source, pixel_size_nm=pixel_size_nm)
+    settings = read_settings(RunSettings, config, None)
+    engines = EngineChoice(
+        map=engine, describe=describe_engine, workers=workers, dask=dask, ray=ray
+    )
+    with progress_bars(quiet=quiet) as progress:
+        result = run_all(
+            Lake.create(lake),
+            sheet,
+            settings,
+            engines=engines,
+            weights=weights,
+            progress=progress,
+            on_stage=(lambda report: None) if as_json else (lambda r: typer.echo(r.line())),
+            retry_failed=retry_failed,
+        )
+    finish_run(result, as_json=as_json, strict=strict)
+
+
+@app.command(
+    epilog=examples(
+        "nanolake train --lake my-lake --workers 4 --gpu",
+        "nanolake train --short",
+    )
+)
+def train(
+    lake: LakeOption = None,
+    config: ConfigOption = None,
+    values: SetOption = None,
+    workers: Annotated[int, typer.Option("--workers", "-w", min=1)] = 2,
+    gpu: Annotated[bool, typer.Option("--gpu", help="One GPU a worker.")] = False,
+    short: Annotated[bool, typer.Option("--short", help="A minute's training, to try it.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the shape network on simulated particles, with Ray Train, and register it."""
+    from dataclasses import asdict
+
+    from nanolake.console import progress_bars, say_json
+    from nanolake.pipeline.train import train_shape
+    from nanolake.shape import ShapeTrainSettings
+
+    base = ShapeTrainSettings.short() if short else None
+    settings = read_settings(ShapeTrainSettings, config, values, base)
+    opened = open_lake(lake)
+    with progress_bars() as progress:
+        made = train_shape(
+            settings,
+            out=opened.root / "models" / "training",
+            tracking_uri=opened.tracking_uri,
+            workers=workers,
+            gpu=gpu,
+            progress=lambda done, total, _: progress("train", done, total),
+        )
+    if as_json:
+        say_json(asdict(made))
+    else:
+        typer.echo(made.line())
