@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from nanolake import __version__
 from nanolake.classify import Classification, ClassifySettings, classify
 from nanolake.errors import LakeError
 from nanolake.pipeline.group import load_particles
-from nanolake.pipeline.work import StageReport
-from nanolake.storage import Lake, Unit, unit_key
+from nanolake.pipeline.work import StageReport, run_once
+from nanolake.storage import Lake, unit_key
 
 STAGE = "classify"
 MLFLOW_EXPERIMENT = "shape-classifier"
@@ -36,42 +35,32 @@ def classify_lake(
 
     Raises `LakeError` where nothing has been grouped.
     """
-    started = time.perf_counter()
-    lake.recover()
     grouping_run_id, columns = _grouping(lake)
     # A grouping of particles that do not differ has compared nothing: one group, nothing to learn.
     columns = columns or ClassifySettings().columns
-    settings = (settings or ClassifySettings()).model_copy(update={"columns": columns})
-    key = unit_key(STAGE, grouping_run_id, settings.fingerprint())
-    claim = lake.ledger.claim([Unit(key=key, step=STAGE, subject=grouping_run_id)])
-    if key not in claim.mine:
-        return StageReport(
-            stage=STAGE,
-            noun="classifiers",
-            skipped=len(claim.done),
-            busy=len(claim.busy),
-            wall_s=time.perf_counter() - started,
-        )
-    try:
-        particles = load_particles(lake, (*columns, "shape_group"))
-        particles = particles[particles["shape_group"].notna()]
-        trained = classify(
-            particles,
-            particles["shape_group"].to_numpy(int),
-            particles["micrograph_id"].to_numpy(),
-            particles["experiment_id"].to_numpy(),
-            settings,
-        )
-        run_id = _log(lake, trained, settings) if track else None
-        row = _row(trained, settings, grouping_run_id, key, run_id)
-        snapshot = lake.commit({"classifier_run": [row]}, message=STAGE, unit_keys=[key])
-    except BaseException:
-        lake.ledger.release([key])
-        raise
-    wall_s = time.perf_counter() - started
-    lake.ledger.finish({key: wall_s}, snapshot)
-    return StageReport(
-        stage=STAGE, noun="classifier", done=1, wall_s=wall_s, note=_verdict(trained)
+    chosen = (settings or ClassifySettings()).model_copy(update={"columns": columns})
+    key = unit_key(STAGE, grouping_run_id, chosen.fingerprint())
+
+    def make() -> tuple[dict[str, Any], str]:
+        trained = _train(lake, chosen)
+        run_id = _log(lake, trained, chosen) if track else None
+        row = _row(trained, chosen, grouping_run_id, key, run_id)
+        return {"classifier_run": [row]}, _verdict(trained)
+
+    return run_once(
+        lake, stage=STAGE, noun="classifiers", key=key, subject=grouping_run_id, make=make
+    )
+
+
+def _train(lake: Lake, settings: ClassifySettings) -> Classification:
+    particles = load_particles(lake, (*settings.columns, "shape_group"))
+    particles = particles[particles["shape_group"].notna()]
+    return classify(
+        particles,
+        particles["shape_group"].to_numpy(int),
+        particles["micrograph_id"].to_numpy(),
+        particles["experiment_id"].to_numpy(),
+        settings,
     )
 
 

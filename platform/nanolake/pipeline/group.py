@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,8 @@ import pandas as pd
 from nanolake import __version__
 from nanolake.errors import LakeError
 from nanolake.group import Grouping, GroupSettings, group
-from nanolake.pipeline.work import StageReport
-from nanolake.storage import Lake, Unit, unit_key
+from nanolake.pipeline.work import StageReport, run_once
+from nanolake.storage import Lake, unit_key
 
 STAGE = "group"
 MLFLOW_EXPERIMENT = "shape-groups"
@@ -35,41 +34,27 @@ def group_lake(
     ``experiments`` limits the particles to those of the named experiments; empty: all. ``track``
     logs settings, scores and the table of tried K to the lake's MLflow.
     """
-    started = time.perf_counter()
     settings = settings or GroupSettings()
-    lake.recover()
     particles = load_particles(lake, settings.compared, experiments)
     ids = hashlib.sha256("\n".join(particles["particle_id"]).encode()).hexdigest()
     models = ",".join(sorted(particles["model_id"].dropna().unique()))
     key = unit_key(STAGE, ids, models, settings.fingerprint())
-    claim = lake.ledger.claim([Unit(key=key, step=STAGE, subject=f"{len(particles)} particles")])
-    if key not in claim.mine:
-        again = _bring_back(lake, key) if key in claim.done else 0
-        return StageReport(
-            stage=STAGE,
-            noun="groupings",
-            skipped=len(claim.done),
-            busy=len(claim.busy),
-            wall_s=time.perf_counter() - started,
-            note="made the current one again" if again else "",
-        )
-    try:
+
+    def make() -> tuple[dict[str, Any], str]:
         found = group(particles, settings, fit=_fit(settings))
         run_id = _log(lake, found, settings) if track else None
         rows = _rows(found, particles, settings, key, experiments, run_id)
-        snapshot = lake.commit(rows, message=f"group: K={found.k}", unit_keys=[key])
-    except BaseException:
-        lake.ledger.release([key])
-        raise
-    wall_s = time.perf_counter() - started
-    lake.ledger.finish({key: wall_s}, snapshot)
-    return StageReport(
+        return rows, f"K = {found.k}: {found.reason}"
+
+    return run_once(
+        lake,
         stage=STAGE,
-        noun="grouping",
-        done=1,
-        rows={"group_assignment": len(particles)},
-        wall_s=wall_s,
-        note=f"K = {found.k}: {found.reason}",
+        noun="groupings",
+        key=key,
+        subject=f"{len(particles)} particles",
+        make=make,
+        shown_rows=("group_assignment",),
+        if_done=lambda: "made the current one again" if _bring_back(lake, key) else "",
     )
 
 

@@ -194,6 +194,47 @@ def _stamped(rows: pa.Table, when: datetime) -> pa.Table:
     return rows.set_column(place, field, pa.repeat(pa.scalar(when, field.type), rows.num_rows))
 
 
+def run_once(
+    lake: Lake,
+    *,
+    stage: str,
+    noun: str,
+    key: str,
+    subject: str,
+    make: Callable[[], tuple[Mapping[str, Any], str]],
+    if_done: Callable[[], str] = lambda: "",
+    shown_rows: Sequence[str] = (),
+) -> StageReport:
+    """Do one piece of work that is not mapped, unless it was done before.
+
+    ``make`` computes and returns the rows by table and a note for the last line; ``if_done`` is
+    called where there is nothing to compute, and returns the note.
+    """
+    started = time.perf_counter()
+    lake.recover()
+    claim = lake.ledger.claim([Unit(key=key, step=stage, subject=subject)])
+    if key not in claim.mine:
+        return StageReport(
+            stage=stage,
+            noun=noun,
+            skipped=len(claim.done),
+            busy=len(claim.busy),
+            note=if_done() if claim.done else "",
+            wall_s=time.perf_counter() - started,
+        )
+    try:
+        made, note = make()
+        tables = {name: conform(name, rows) for name, rows in made.items()}
+        snapshot = lake.commit(tables, message=f"{stage}: {note}", unit_keys=[key])
+    except BaseException:
+        lake.ledger.release([key])
+        raise
+    wall_s = time.perf_counter() - started
+    lake.ledger.finish({key: wall_s}, snapshot)
+    rows = {name: tables[name].num_rows for name in shown_rows}
+    return StageReport(stage=stage, noun=noun, done=1, rows=rows, note=note, wall_s=wall_s)
+
+
 class _Committer:
     """Gathers outcomes and commits them many at a time: one writer, few snapshots."""
 
