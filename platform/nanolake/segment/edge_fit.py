@@ -25,7 +25,7 @@ _PLACES = np.arange(-5, 7.01, _STEP)
 _EDGE = 50
 _RADII = 1.5 * 1.15 ** np.arange(22)
 _SAMPLED = 60
-_EQUAL = 1.2
+_EQUAL = 1.05
 
 
 @dataclass(frozen=True, kw_only=True)

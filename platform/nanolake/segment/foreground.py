@@ -6,11 +6,14 @@ they are dark, so that both polarities take the same path.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from nanolake.segment.histogram import Histogram
 
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -64,29 +67,36 @@ def foreground_at(grey: Grey, sigma_px: float, share: float) -> Foreground:
     background, and Otsu's level lies inside it.
     """
     smooth = cv2.GaussianBlur(grey, (0, 0), sigma_px)
-    flat = np.full(grey.shape, np.float32(0))
     step = max(2, max(grey.shape) // _SAMPLED_PX)
-    thin = (slice(None, None, step), slice(None, None, step))
-    split = _two_levels(smooth[thin])
-    if not split.clear:
-        everywhere = fit_background(smooth, np.ones(grey.shape, dtype=bool))
-        again = _two_levels((smooth - everywhere)[thin])
-        if again.clear:
-            flat, split = everywhere, again
-    for _ in range(2):
-        above = smooth - flat > split.middle + split.otsu
-        flat = fit_background(smooth, ~_grown(above))
-        split = _two_levels((smooth - flat)[thin])
-    flat = flat + np.float32(split.middle)
+    thin = np.ascontiguousarray(smooth[::step, ::step])
+    flat, split = _flattened(thin)
+    size = (grey.shape[1], grey.shape[0])
+    background = cv2.resize(flat + np.float32(split.middle), size, interpolation=cv2.INTER_LINEAR)
     level = split.level(share)
     return Foreground(
-        mask=smooth - flat > level,
-        background=flat,
+        mask=cv2.subtract(smooth, background, dst=smooth) > level,
+        background=background,
         level=level,
         noise=split.noise,
         sigma_px=sigma_px,
         clear=split.clear,
     )
+
+
+def _flattened(thin: Grey) -> tuple[Grey, _Split]:
+    """Background of a thinned picture, and the two levels above it."""
+    flat = np.zeros_like(thin)
+    split = _two_levels(thin)
+    if not split.clear:
+        everywhere = fit_background(thin, np.ones(thin.shape, dtype=bool))
+        again = _two_levels(thin - everywhere)
+        if again.clear:
+            flat, split = everywhere, again
+    for _ in range(2):
+        above = thin - flat > split.middle + split.otsu
+        flat = fit_background(thin, ~_grown(above))
+        split = _two_levels(thin - flat)
+    return flat, split
 
 
 def fit_background(smooth: Grey, empty: Mask) -> Grey:
@@ -110,15 +120,21 @@ def fit_background(smooth: Grey, empty: Mask) -> Grey:
 
 
 def _quadratic(values: Grey, inside: Mask) -> NDArray[np.float64]:
-    rows, columns = values.shape
-    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
-    terms = np.stack([t.ravel() for t in (np.ones_like(x), x, y, x * x, x * y, y * y)], axis=1)
-    weights, *_ = np.linalg.lstsq(terms[inside.ravel()], values[inside], rcond=None)
+    terms = _terms(*values.shape)
+    chosen = terms[inside.ravel()]
+    weights, *_ = np.linalg.lstsq(chosen.T @ chosen, chosen.T @ values[inside], rcond=None)
     return np.asarray((terms @ weights).reshape(values.shape))
 
 
+@functools.lru_cache(maxsize=16)
+def _terms(rows: int, columns: int) -> NDArray[np.float64]:
+    """The six terms of a quadratic surface over -1 … 1, (pixels, 6)."""
+    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
+    return np.stack([t.ravel() for t in (np.ones_like(x), x, y, x * x, x * y, y * y)], axis=1)
+
+
 def _grown(mask: Mask) -> Mask:
-    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((5, 5), np.uint8))).view(bool)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8))).view(bool)
 
 
 @dataclass(frozen=True)
@@ -143,44 +159,24 @@ def _two_levels(values: Grey) -> _Split:
 
     The darkest 3 % are cut off first: on that side there is only print and shadow.
     """
-    values = np.maximum(values, np.float32(np.percentile(values, 3)))
-    cut, separation = otsu(values)
-    middle, noise = _background_level(values[values <= cut])
-    clipped = np.maximum(values, np.float32(middle - 2 * noise))
-    cut, separation = otsu(clipped)
-    middle, noise = _background_level(values[values <= cut])
+    whole = Histogram.of(values)
+    trimmed = whole.clipped(whole.quantile(0.03))
+    cut, separation = trimmed.otsu()
+    middle, noise = _background_level(trimmed.up_to(cut))
+    clipped = trimmed.clipped(middle - 2 * noise)
+    cut, separation = clipped.otsu()
+    middle, noise = _background_level(trimmed.up_to(cut))
     if separation > _BIMODAL or cut - middle > _CLEAR * noise:
         return _Split(middle, noise, cut - middle, True, np.inf)
-    middle, noise = _background_level(values)
-    far = values[values > middle + _SPARSE * noise]
-    spots = max(_SPARSE * noise, (float(np.median(far)) - middle) / 2) if far.size else np.inf
-    return _Split(middle, noise, max(cut - middle, 0.0), False, spots)
+    middle, noise = _background_level(trimmed)
+    far = trimmed.above(middle + _SPARSE * noise)
+    height = (far.quantile(0.5) - middle) / 2 if far.counts.any() else np.inf
+    return _Split(middle, noise, max(cut - middle, 0.0), False, max(_SPARSE * noise, height))
 
 
-def _background_level(values: Grey) -> tuple[float, float]:
+def _background_level(values: Histogram) -> tuple[float, float]:
     """Median, and the standard deviation from the side away from the particles."""
-    middle = float(np.median(values))
-    below = values[values < middle]
-    spread = 1.4826 * float(np.median(middle - below)) if below.size else 0.0
+    middle = values.quantile(0.5)
+    below = values.up_to(middle)
+    spread = 1.4826 * (middle - below.quantile(0.5)) if below.counts.any() else 0.0
     return middle, max(spread, 1e-6)
-
-
-def otsu(values: Grey) -> tuple[float, float]:
-    """Otsu's level over 256 bins and the share of the variance that it explains (0 … 1).
-
-    Noise of one level explains 0.64, two narrow levels near 1. Otsu 1979, eq. 18.
-    """
-    low, high = float(values.min()), float(values.max())
-    if high <= low:
-        return low, 0.0
-    bins = ((values - low) * (255.999 / (high - low))).astype(np.uint8)
-    counts = np.bincount(bins.ravel(), minlength=256).astype(np.float64)
-    centres = np.arange(256) + 0.5
-    below, sums = np.cumsum(counts), np.cumsum(counts * centres)
-    total, mean = below[-1], sums[-1] / below[-1]
-    weight = np.maximum(below * (total - below), 1e-9)
-    between = np.where(below < total, (mean * below - sums) ** 2 / weight, 0)
-    best = int(np.flatnonzero(between >= between.max() * (1 - 1e-9)).mean())
-    variance = float((counts * (centres - mean) ** 2).sum() / total)
-    explained = between[best] / variance if variance else 0.0
-    return low + (best + 1) * (high - low) / 256, float(explained)

@@ -50,7 +50,7 @@ def split_touching(
     -----
     Depths are ranked in steps of 1/64 px. Neighbours are the eight around a pixel.
     """
-    ranks = np.minimum(np.rint(depth * _LEVELS_PER_PX), 2**31 - 1).astype(np.int32)
+    ranks = np.asarray(cv2.multiply(depth, float(_LEVELS_PER_PX), dtype=cv2.CV_32S))
     order = _deepest_first(ranks)
     parent = np.full(depth.size, -1, dtype=np.int32)
     _flood(ranks.ravel(), order, parent, depth.shape[1], height_px * _LEVELS_PER_PX, relative)
