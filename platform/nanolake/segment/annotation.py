@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nanolake.segment.instances import areas_of
 from nanolake.segment.regions import disk, solidity
 
 Grey = NDArray[np.float32]
@@ -78,6 +79,8 @@ def _run(plain: Mask) -> int:
 def _label_boxes(extreme: Mask) -> list[tuple[slice, slice]]:
     """Upright rectangles of one extreme value with something written in them."""
     height, width = extreme.shape
+    if not _dense_somewhere(extreme, 0.025 * min(height, width)):
+        return []
     _, labels, stats, _ = cv2.connectedComponentsWithStats(extreme.view(np.uint8), connectivity=4)
     x, y, w, h, area = stats.T
     box_area = w.astype(np.int64) * h
@@ -87,6 +90,14 @@ def _label_boxes(extreme: Mask) -> list[tuple[slice, slice]]:
     chosen = np.flatnonzero(fits)[:_MOST_BOXES]
     boxes = [(slice(y[i], y[i] + h[i]), slice(x[i], x[i] + w[i])) for i in chosen]
     return [box for box, i in zip(boxes, chosen, strict=True) if _upright(labels[box] == i)]
+
+
+def _dense_somewhere(extreme: Mask, side_px: float) -> bool:
+    """Whether any cell of a quarter of a box's least side is filled as a box would fill it."""
+    step = max(1, int(side_px / 4))
+    size = (max(extreme.shape[1] // step, 1), max(extreme.shape[0] // step, 1))
+    cells = cv2.resize(extreme.view(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA)
+    return bool(cells.max() > 0.35 * 255)
 
 
 def _upright(region: Mask) -> bool:
@@ -107,7 +118,7 @@ def printed_labels(labels: NDArray[np.int32], bright: Grey) -> Mask:
         zone[rows, columns] = True
     if count and zone.any():
         inside = np.bincount(labels[zone], minlength=count + 1)
-        printed = inside > 0.5 * np.bincount(labels.ravel(), minlength=count + 1)
+        printed = inside > 0.5 * areas_of(labels)
         printed[0] = False
     return printed
 

@@ -96,7 +96,7 @@ def _second_pass(
     found = foreground_at(bright, sigma, _SHARE)
     mask = fill_holes(found.mask, area)
     radius = min(max(_OPENING * diameter, 1 if diameter > 6 else 0), _LARGEST_OPENING_PX)
-    depth = distance_inside(opened(mask, radius))
+    depth = distance_inside(opened(mask, radius), exact=False)
     height = max(_HEIGHT_PX, _HEIGHT * diameter)
     return split_touching(depth, height_px=height, relative=neck), found
 
