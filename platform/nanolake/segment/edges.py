@@ -46,10 +46,9 @@ def place_edges(labels: Labels, bright: Grey, background: Grey, sigma_px: float)
     """
     if not labels.any():
         return labels
-    relief = _least_smoothed(bright, background, labels, sigma_px)
     reach = int(np.ceil(7 + 3 * sigma_px))
     band = Band.around(labels, reach)
-    values = relief.ravel()[band.place]
+    values = _least_smoothed(bright, background, labels, sigma_px).ravel()[band.place]
     fit = fit_edges(_profiles(labels, band, values, reach), sigma_px + 3)
     return _redrawn(labels, band, values, fit, _FARTHEST * reach)
 
