@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanolake.errors import SettingsError
-from nanolake.pipeline.work import Progress, silent
+from nanolake.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pyarrow as pa

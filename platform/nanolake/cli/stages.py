@@ -163,18 +163,23 @@ def describe(
 def group(
     lake: LakeOption = None,
     experiment: Annotated[
-        list[str] | None, typer.Option("--experiment", "-e", help="Only these experiments.")
+        list[str] | None,
+        typer.Option("--experiment", "-e", help="Only these experiments: NAME, LAB/NAME or id."),
     ] = None,
     config: ConfigOption = None,
     values: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Divide the particles into shape groups, beside what structureless data would give."""
+    from nanolake.console import progress_bars
     from nanolake.group import GroupSettings
     from nanolake.pipeline.group import group_lake
 
     settings = read_settings(GroupSettings, config, values)
-    report = group_lake(open_lake(lake), settings, experiments=experiment or ())
+    with progress_bars() as progress:
+        report = group_lake(
+            open_lake(lake), settings, experiments=experiment or (), progress=progress
+        )
     finish([report], as_json=as_json)
 
 
@@ -191,9 +196,12 @@ def classify(
 ) -> None:
     """Train a classifier on the current groups, scored beside data without structure."""
     from nanolake.classify import ClassifySettings
+    from nanolake.console import progress_bars
     from nanolake.pipeline.classify import classify_lake
 
-    report = classify_lake(open_lake(lake), read_settings(ClassifySettings, config, values))
+    settings = read_settings(ClassifySettings, config, values)
+    with progress_bars() as progress:
+        report = classify_lake(open_lake(lake), settings, progress=progress)
     finish([report], as_json=as_json)
 
 
@@ -207,7 +215,8 @@ def classify(
 def report(
     lake: LakeOption = None,
     experiment: Annotated[
-        list[str] | None, typer.Option("--experiment", "-e", help="Only these experiments.")
+        list[str] | None,
+        typer.Option("--experiment", "-e", help="Only these experiments: NAME, LAB/NAME or id."),
     ] = None,
     sql: Annotated[
         str | None, typer.Option(help="A question that returns the particle_id of the particles.")

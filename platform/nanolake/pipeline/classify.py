@@ -13,6 +13,7 @@ from nanolake.classify import Classification, ClassifySettings, classify
 from nanolake.errors import LakeError
 from nanolake.pipeline.group import load_particles
 from nanolake.pipeline.work import StageReport, run_once
+from nanolake.progress import Progress, silent
 from nanolake.storage import Lake, unit_key
 
 STAGE = "classify"
@@ -29,7 +30,11 @@ _SCORES = (
 
 
 def classify_lake(
-    lake: Lake, settings: ClassifySettings | None = None, *, track: bool = True
+    lake: Lake,
+    settings: ClassifySettings | None = None,
+    *,
+    track: bool = True,
+    progress: Progress = silent,
 ) -> StageReport:
     """Train a classifier on the newest grouping run and store its scores; the model in MLflow.
 
@@ -48,7 +53,13 @@ def classify_lake(
         return {"classifier_run": [row]}, _verdict(trained)
 
     return run_once(
-        lake, stage=STAGE, noun="classifiers", key=key, subject=grouping_run_id, make=make
+        lake,
+        stage=STAGE,
+        noun="classifiers",
+        key=key,
+        subject=grouping_run_id,
+        make=make,
+        progress=progress,
     )
 
 

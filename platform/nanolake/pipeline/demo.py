@@ -16,7 +16,7 @@ from nanolake.errors import LakeError
 from nanolake.pipeline.ingest import read_source
 from nanolake.pipeline.run import EngineChoice, RunReport, run_all
 from nanolake.pipeline.segment import particle_ids
-from nanolake.pipeline.work import Progress, silent
+from nanolake.progress import Progress, silent
 from nanolake.query import question
 from nanolake.segment.score import Score, pool, score
 from nanolake.simulate.experiments import DemoTruth, write_demo
@@ -46,13 +46,14 @@ def run_demo(
     progress: Progress = silent,
     say: Callable[[str], None] = print,
 ) -> DemoReport:
-    """Run everything over simulated labs, or over ``sheet``, into ``out/lake``.
+    """Run everything over simulated labs, or over ``sheet``.
 
-    With simulated labs every figure stands beside the truth. An old demo's lake in ``out`` is
-    replaced; anything else there is left alone.
+    With simulated labs every figure stands beside the truth; the lake is ``out/lake``, new each
+    time (one that the demo did not make is refused). With ``sheet`` it is ``out/own-lake``, which
+    is kept: only what is not done yet is done.
     """
     started = time.perf_counter()
-    lake = _fresh_lake(out / "lake")
+    lake = _simulated_lake(out / "lake") if sheet is None else Lake.create(out / "own-lake")
     truth = None
     if sheet is None:
         truth = write_demo(
@@ -84,11 +85,15 @@ def run_demo(
     )
 
 
-def _fresh_lake(root: Path) -> Lake:
+def _simulated_lake(root: Path) -> Lake:
+    """Make a new lake, in place of an earlier demo's only: a marker tells that it is one."""
+    marker = root.parent / ".simulated"
     if root.exists():
-        if not (root / "lake.json").exists() and any(root.iterdir()):
-            raise LakeError(f"{root} is not a lake and not empty: choose another --out")
+        if not marker.exists():
+            raise LakeError(f"{root} was not made by the demo: choose another --out")
         shutil.rmtree(root)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
     return Lake.create(root)
 
 

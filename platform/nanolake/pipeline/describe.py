@@ -12,15 +12,8 @@ from nanolake.contracts import conform
 from nanolake.engines import Engine
 from nanolake.errors import ModelError
 from nanolake.pipeline.segment import particle_ids
-from nanolake.pipeline.work import (
-    Job,
-    Made,
-    Progress,
-    StageReport,
-    new_run_id,
-    run_jobs,
-    silent,
-)
+from nanolake.pipeline.work import Job, Made, StageReport, new_run_id, run_jobs
+from nanolake.progress import Progress, silent
 from nanolake.shape import ShapePredictor, predict_particles
 from nanolake.storage import ImageStore, Lake, unit_key
 

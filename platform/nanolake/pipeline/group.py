@@ -15,7 +15,9 @@ import pandas as pd
 from nanolake import __version__
 from nanolake.errors import LakeError
 from nanolake.group import Grouping, GroupSettings, group
+from nanolake.pipeline.scope import experiment_ids
 from nanolake.pipeline.work import StageReport, run_once
+from nanolake.progress import Progress, silent
 from nanolake.storage import Lake, unit_key
 
 STAGE = "group"
@@ -28,6 +30,7 @@ def group_lake(
     *,
     experiments: Sequence[str] = (),
     track: bool = True,
+    progress: Progress = silent,
 ) -> StageReport:
     """Divide the described particles into groups; the assignment becomes the current one.
 
@@ -53,6 +56,7 @@ def group_lake(
         key=key,
         subject=f"{len(particles)} particles",
         make=make,
+        progress=progress,
         shown_rows=("group_assignment",),
         if_done=lambda: "made the current one again" if _bring_back(lake, key) else "",
     )
@@ -80,10 +84,10 @@ def load_particles(
     wanted = dict.fromkeys(
         ("particle_id", "micrograph_id", "experiment_id", "experiment", "model_id", *columns)
     )
-    where = "WHERE list_contains($experiments, experiment)" if experiments else ""
+    where = "WHERE list_contains($experiments, experiment_id)" if experiments else ""
     frame: pd.DataFrame = lake.query(
         f"SELECT {', '.join(wanted)} FROM morphology {where} ORDER BY particle_id",
-        {"experiments": list(experiments)} if experiments else (),
+        {"experiments": experiment_ids(lake, experiments)} if experiments else (),
     ).to_pandas()
     if frame.empty:
         named = f" in {', '.join(experiments)}" if experiments else ""

@@ -33,16 +33,8 @@ from nanolake.ingest import (
     read_pictures,
     read_sheet,
 )
-from nanolake.pipeline.work import (
-    Failure,
-    Job,
-    Made,
-    Progress,
-    StageReport,
-    new_run_id,
-    run_jobs,
-    silent,
-)
+from nanolake.pipeline.work import Failure, Job, Made, StageReport, new_run_id, run_jobs
+from nanolake.progress import Progress, silent
 from nanolake.records import Picture, PixelSize
 from nanolake.storage import ImageStore, Lake, unit_key
 

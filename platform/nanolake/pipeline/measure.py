@@ -15,7 +15,7 @@ from nanolake.contracts import get_table
 from nanolake.errors import NanolakeError, PictureError, SettingsError
 from nanolake.features import measure
 from nanolake.ingest import IngestSettings, check_pixels, from_sheet, read_pictures
-from nanolake.pipeline.work import Progress, silent
+from nanolake.progress import Progress, silent
 from nanolake.records import Picture, PixelSize, Segmentation
 from nanolake.report import write_overlay
 from nanolake.segment import SegmentSettings, segment

@@ -19,7 +19,8 @@ from nanolake.pipeline.group import group_lake
 from nanolake.pipeline.ingest import ingest
 from nanolake.pipeline.report import report_lake
 from nanolake.pipeline.segment import segment_lake
-from nanolake.pipeline.work import Progress, StageReport, new_run_id, silent
+from nanolake.pipeline.work import StageReport, new_run_id
+from nanolake.progress import Progress, silent
 from nanolake.segment import SegmentSettings
 from nanolake.settings import Settings
 from nanolake.storage import Lake
@@ -111,10 +112,12 @@ def run_all(
     counts = _counts(lake)
     path = None
     if counts["particles"]:
-        note(group_lake(lake, settings.group))
-        note(classify_lake(lake, settings.classify))
+        note(group_lake(lake, settings.group, progress=progress))
+        note(classify_lake(lake, settings.classify, progress=progress))
     if counts["micrographs"]:
+        progress("report", 0, 1)
         path = report_lake(lake)
+        progress("report", 1, 1)
     return RunReport(
         run_id=run_id,
         stages=tuple(stages),

@@ -16,15 +16,8 @@ from nanolake import __version__
 from nanolake.contracts import conform
 from nanolake.engines import Engine
 from nanolake.features import measure
-from nanolake.pipeline.work import (
-    Job,
-    Made,
-    Progress,
-    StageReport,
-    new_run_id,
-    run_jobs,
-    silent,
-)
+from nanolake.pipeline.work import Job, Made, StageReport, new_run_id, run_jobs
+from nanolake.progress import Progress, silent
 from nanolake.records import Segmentation
 from nanolake.segment import SegmentSettings, segment
 from nanolake.storage import ImageStore, Lake, unit_key

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from nanolake.contracts import conform
 from nanolake.engines import Engine, Fault, Outcome
+from nanolake.progress import Progress, silent
 from nanolake.storage import Lake, Unit
 
 COMMIT_UNITS = 128
@@ -29,12 +30,6 @@ COMMIT_EVERY_S = 5.0
 RENEW_EVERY_S = 60.0
 
 Tables = dict[str, pa.Table]
-Progress = Callable[[str, int, int], None]
-"""Called as (stage, units finished, units in all)."""
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """The progress of whoever wants none."""
 
 
 def new_run_id() -> str:
@@ -203,6 +198,7 @@ def run_once(
     subject: str,
     make: Callable[[], tuple[Mapping[str, Any], str]],
     if_done: Callable[[], str] = lambda: "",
+    progress: Progress = silent,
     shown_rows: Sequence[str] = (),
 ) -> StageReport:
     """Do one piece of work that is not mapped, unless it was done before.
@@ -222,6 +218,7 @@ def run_once(
             note=if_done() if claim.done else "",
             wall_s=time.perf_counter() - started,
         )
+    progress(stage, 0, 1)
     try:
         made, note = make()
         tables = {name: conform(name, rows) for name, rows in made.items()}
@@ -231,6 +228,7 @@ def run_once(
         raise
     wall_s = time.perf_counter() - started
     lake.ledger.finish({key: wall_s}, snapshot)
+    progress(stage, 1, 1)
     rows = {name: tables[name].num_rows for name in shown_rows}
     return StageReport(stage=stage, noun=noun, done=1, rows=rows, note=note, wall_s=wall_s)
 
