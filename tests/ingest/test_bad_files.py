@@ -253,6 +253,14 @@ def test_gigantic_header(name: str, write: Callable[[Path], None], tmp_path: Pat
     assert reason_of(tmp_path / name) == "too_large"
 
 
+def test_a_picture_that_would_need_24_gb_is_refused_by_default() -> None:
+    # About 60 bytes a pixel are needed downstream: 10,000 x 10,000 takes 6 GB, 20,000 x 20,000 24.
+    huge = np.broadcast_to(np.uint8(0), (20_000, 20_000))
+    with pytest.raises(PictureError, match="max_pixels=100000000"):
+        check_pixels(huge)
+    assert IngestSettings().max_pixels == 10_000 * 10_000
+
+
 def test_max_pixels_is_a_limit_on_one_picture(tmp_path: Path) -> None:
     write_tiff(tmp_path / "a.tif")
     exact = IngestSettings(max_pixels=SCENE.size)

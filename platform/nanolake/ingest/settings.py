@@ -12,9 +12,10 @@ from nanolake.settings import Settings
 class IngestSettings(Settings):
     """What counts as a usable picture and as a believable pixel size."""
 
-    max_pixels: int = Field(default=400_000_000, ge=1)
+    max_pixels: int = Field(default=100_000_000, ge=1)
     """Largest picture (height x width) that is decoded; a header that asks for more is refused
-    before any pixel is loaded. 400 million pixels are 20,000 x 20,000."""
+    before any pixel is loaded. 100 million pixels are 10,000 x 10,000. Segmenting and measuring
+    take about 60 bytes a pixel: 6 GB of memory a worker for such a picture."""
 
     min_side_px: int = Field(default=32, ge=2)
     """Smallest height or width of a picture worth measuring."""
