@@ -136,6 +136,12 @@ def test_rows_fit_their_tables(folder: Path) -> None:
         ({"experiment": ""}, "row 2: column 'experiment' must be filled"),
         ({"files": ""}, "row 2: column 'files' must be filled"),
         ({"pixel_size_nm": "0,5"}, "row 2, column pixel_size_nm='0,5': must be a number"),
+        ({"pixel_size_nm": "0,25"}, "such as 0.25; write 0.25 with a point"),
+        ({"condition:T [C]": "80,5"}, "condition:T='80,5': for a decimal comma write 80.5 with"),
+        (
+            {"condition:T [K]": 300, "condition:T [C]": 27},
+            "row 2, column condition:T='27': the condition is given twice in this row",
+        ),
         ({"pixel_size_nm": -1}, "row 2, column pixel_size_nm='-1': must be positive"),
         ({"files": "a_{n}.tif", "numbers": "1-x"}, "row 2, column numbers='1-x': '1-x' is neither"),
         ({"files": "a_{n}.tif", "except": "9-2"}, "column except='9-2': the range '9-2' runs back"),
@@ -159,6 +165,31 @@ def test_rows_that_contradict(tmp_path: Path) -> None:
     rows[2] = ["E", "*.png", "S1", 2]
     with pytest.raises(SheetError, match="row 3, column condition:t: differs"):
         read_sheet(write_csv(tmp_path, rows))
+
+
+def test_one_file_spelled_in_two_ways_is_one_file(folder: Path) -> None:
+    header = ["experiment", "files", "pixel_size_nm"]
+    roundabout = f"../{folder.name}/img_001.tif"
+    once = write_csv(folder, [header, ["E", f"img_001.tif;{roundabout}", 0.5]])
+    assert len(read_sheet(once).experiments[0].sources) == 1
+    around = write_csv(folder, [header, ["E", f"img_001.tif;img_002.tif;{roundabout}", 0.5]])
+    sources = read_sheet(around).experiments[0].sources
+    assert [source.path.name for source in sources] == ["img_001.tif", "img_002.tif"]
+    rows: list[list[object]] = [header, ["E", "img_001.tif", 0.5], ["E", roundabout, 0.5]]
+    (entry,) = read_sheet(write_csv(folder, rows)).experiments
+    assert [source.path for source in entry.sources] == [folder / "img_001.tif"]
+    rows[2][2] = 0.25
+    with pytest.raises(SheetError, match=r"row 3, .*img_001.tif was listed .* pixel_size_nm=0.5"):
+        read_sheet(write_csv(folder, rows))
+
+
+def test_decimal_commas_between_semicolons(folder: Path) -> None:
+    header = ["experiment", "files", "Pixel size nm", "condition:T [C]", "condition:x", "notes"]
+    row = ["E", "img_001.tif", "0,25", "-78,5", "OA, OAm", "1,5"]
+    (entry,) = read_sheet(write_csv(folder, [header, row], delimiter=";")).experiments
+    assert entry.sources[0].pixel_size_nm == 0.25
+    assert [condition.number for condition in entry.conditions] == [-78.5, None]
+    assert (entry.conditions[1].text, entry.notes) == ("OA, OAm", "1,5")
 
 
 def test_parents_in_a_ring(tmp_path: Path) -> None:

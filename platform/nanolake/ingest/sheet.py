@@ -13,7 +13,7 @@ from typing import Any
 
 from nanolake.errors import SheetError
 from nanolake.ingest.patterns import has_number, match_files, parse_numbers, with_data_files
-from nanolake.ingest.sheet_text import sheet_rows
+from nanolake.ingest.sheet_text import sheet_rows, with_point
 
 UNASSIGNED = "unassigned"
 """The lab of pictures that come without one."""
@@ -107,7 +107,8 @@ def read_sheet(path: Path) -> SampleSheet:
     same lab and experiment are one experiment; they must agree in what they say of it.
 
     A pattern that matches nothing is listed in the experiment's ``missing``, not raised.
-    Raises `SheetError` naming row and column.
+    A sheet with ``;`` between its columns may have decimal commas in ``pixel_size_nm`` and in
+    conditions. Raises `SheetError` naming row and column.
     """
     path = Path(path)
     entries: dict[str, ExperimentEntry] = {}
@@ -178,7 +179,7 @@ class _Row:
             found += files
             missing += [self._missing(name) for name in unmatched]
         sources = (SourceFile(path=file, pixel_size_nm=size) for file in with_data_files(found))
-        return tuple(sources), tuple(missing)
+        return tuple(_by_file(sources).values()), tuple(missing)
 
     def numbers(self, column: str) -> tuple[int, ...] | None:
         if column not in self.cells:
@@ -195,7 +196,11 @@ class _Row:
         try:
             size = float(text)
         except ValueError:
-            raise self.wrong("pixel_size_nm", "must be a number of nm such as 0.25") from None
+            pointed = with_point(text)
+            hint = f"; write {pointed} with a point" if pointed else ""
+            raise self.wrong(
+                "pixel_size_nm", f"must be a number of nm such as 0.25{hint}"
+            ) from None
         if not (math.isfinite(size) and size > 0):
             raise self.wrong("pixel_size_nm", "must be positive")
         return size
@@ -214,7 +219,7 @@ class _Row:
         condition = _CONDITION.fullmatch(name.strip())
         if condition:
             unit = (condition["unit"] or "").strip() or None
-            self.conditions.append(_condition(condition["name"].strip(), value, unit))
+            self._add_condition(condition["name"].strip(), value, unit)
         elif known in COLUMNS:
             self.cells[known] = value
         else:
@@ -222,6 +227,20 @@ class _Row:
                 f"{self.path}, row {self.number}: column {name!r} is not known; the columns are "
                 f"{', '.join(COLUMNS)} and condition:NAME [UNIT]"
             )
+
+    def _add_condition(self, name: str, value: str, unit: str | None) -> None:
+        where = f"{self.path}, row {self.number}, column condition:{name}={value!r}"
+        if any(known.name == name for known in self.conditions):
+            raise SheetError(
+                f"{where}: the condition is given twice in this row; keep one column and unit"
+            )
+        pointed = with_point(value)
+        if pointed:
+            raise SheetError(
+                f"{where}: for a decimal comma write {pointed} with a point, "
+                "for a list a space after the comma"
+            )
+        self.conditions.append(_condition(name, value, unit))
 
     def _missing(self, pattern: str) -> MissingFile:
         message = f"{self.path.name}, row {self.number}: {pattern!r} matches no file"
@@ -258,10 +277,10 @@ def _merged(
                 f"{path}, row {number}, column condition:{condition.name}: differs from an earlier "
                 f"row of experiment {known.experiment!r}"
             )
-    sources = {source.path: source for source in known.sources}
+    sources = _by_file(known.sources)
     for source in new.sources:
-        earlier = sources.setdefault(source.path, source)
-        if earlier != source:
+        earlier = sources.setdefault(source.path.resolve(), source)
+        if earlier.pixel_size_nm != source.pixel_size_nm:
             raise SheetError(
                 f"{path}, row {number}, column files: {source.path.name} was listed before with "
                 f"pixel_size_nm={earlier.pixel_size_nm}"
@@ -273,6 +292,14 @@ def _merged(
         sources=tuple(sources.values()),
         missing=known.missing + new.missing,
     )
+
+
+def _by_file(sources: Iterable[SourceFile]) -> dict[Path, SourceFile]:
+    """Key by the file itself: it may be spelled in several ways, through ``..`` or by a link."""
+    found: dict[Path, SourceFile] = {}
+    for source in sources:
+        found.setdefault(source.path.resolve(), source)
+    return found
 
 
 def _check_parents(path: Path, experiments: Iterable[ExperimentEntry]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,18 @@ from nanolake.errors import SheetError
 
 Row = tuple[int, dict[str, str]]
 """Row number as a spreadsheet shows it, and the cells that are not empty by column name."""
+
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+_MAY_HAVE_COMMA = re.compile(r"\s*(pixel[\s_-]size[\s_-]nm\s*$|condition\s*:)", re.I)
+
+
+def with_point(text: str) -> str | None:
+    """Return a number that is written with a decimal comma with a point, None for all else.
+
+    >>> with_point("0,25"), with_point("OA, OAm"), with_point("1.5")
+    ('0.25', None, None)
+    """
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text.strip()) else None
 
 
 def sheet_rows(path: Path) -> list[Row]:
@@ -48,9 +61,18 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     try:
         names = next(reader, [])
         for cells in reader:
-            yield reader.line_num, _named(path, reader.line_num, names, cells)
+            row = _named(path, reader.line_num, names, cells)
+            yield reader.line_num, _with_points(row) if delimiter == ";" else row
     except csv.Error as error:
         raise SheetError(f"{path}, row {reader.line_num}: {error}") from None
+
+
+def _with_points(row: dict[str, str]) -> dict[str, str]:
+    """Spreadsheets that write decimal commas part columns by semicolons: there, read them."""
+    return {
+        name: (with_point(cell) or cell) if _MAY_HAVE_COMMA.match(name) else cell
+        for name, cell in row.items()
+    }
 
 
 def _xlsx_rows(path: Path) -> Iterator[Row]:
