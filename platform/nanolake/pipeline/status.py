@@ -21,13 +21,13 @@ class Status:
     owners: list[dict[str, Any]]
     """Who holds open work."""
     failures: list[dict[str, Any]]
-    """Failures by stage and reason."""
+    """Failures that are still open, by stage and reason."""
     bytes_on_disk: dict[str, int]
     snapshots: int
 
 
 def status(lake: Lake) -> Status:
-    """Count a lake's rows, work units, failures and bytes."""
+    """Count a lake's rows, work units, open failures and bytes."""
     counts = " UNION ALL ".join(
         f"SELECT '{name}' AS name, count(*) AS rows FROM \"{name}\"" for name in load_tables()
     )
@@ -43,7 +43,7 @@ def status(lake: Lake) -> Status:
             "GROUP BY owner, step ORDER BY owner"
         ).to_pylist(),
         failures=lake.query(
-            "SELECT stage, reason, count(*) AS failures FROM failure "
+            "SELECT stage, reason, count(*) AS failures FROM failure_current "
             "GROUP BY stage, reason ORDER BY stage, reason"
         ).to_pylist(),
         bytes_on_disk={part: _bytes(lake, part) for part in ("tables", "pixels", "models")},
