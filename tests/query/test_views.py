@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from nanolake.query import question, questions, view_statements
 from nanolake.storage import Lake
 
 Row = dict[str, Any]
+Fill = Callable[[dict[str, list[dict[str, Any]]]], Lake]
 _FILL = {"string": "x", "json": "{}", "bool": False, "int32": 1, "int64": 1, "float64": 1.0}
 
 
@@ -145,6 +148,28 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake without rows; `filled` works on a copy, which is quicker than making one."""
+    made = Lake.create(tmp_path_factory.mktemp("bare") / "lake")
+    made.close()
+    return made.root
+
+
+@pytest.fixture
+def filled(bare: Path, tmp_path: Path) -> Iterator[Fill]:
+    """Return a function that puts rows into a lake of the test's own."""
+    shutil.copytree(bare, tmp_path / "lake")
+    lake = Lake.open(tmp_path / "lake")
+
+    def fill(tables: dict[str, list[Row]]) -> Lake:
+        lake.commit(tables, message="by hand")
+        return lake
+
+    yield fill
+    lake.close()
+
+
 def rows(lake: Lake, sql: str) -> list[Row]:
     found: list[Row] = lake.query(sql).to_pylist()
     return found
@@ -182,6 +207,92 @@ def test_the_newest_row_is_the_current_one(lake: Lake) -> None:
         {"m": "old"},
     ]
     assert rows(lake, "SELECT grouping_run_id AS g FROM grouping_current") == [{"g": "g1"}]
+
+
+def said(experiment: str, trust: str, size_nm: float | None, hour: int) -> Row:
+    """What an experiment says of the picture m."""
+    other = {"image_path": f"{experiment}.zarr/m", "pixel_size_trust": trust}
+    return micrograph("m", size_nm, hour) | other
+
+
+@pytest.mark.parametrize(
+    ("news", "wanted"),
+    [
+        ([said("b", "unknown", None, 2)], 0.5),  # another lab's copy takes nothing away
+        ([said("b", "metadata", 0.7, 2)], 0.5),  # nor does the file's own size
+        ([said("b", "sheet", 0.6, 2)], 0.6),  # two sheets: the newer one
+        ([said("a", "sheet", 0.6, 2)], 0.6),  # a correction
+        ([said("a", "metadata", 0.7, 2)], 0.7),  # the sheet's size was taken back
+        ([said("a", "unknown", None, 3), said("b", "metadata", 0.7, 2)], 0.7),
+    ],
+)
+def test_a_size_from_a_sheet_holds_until_its_experiment_says_otherwise(
+    filled: Fill, news: list[Row], wanted: float
+) -> None:
+    lake = filled({"micrograph": [said("a", "sheet", 0.5, 1), *news]})
+    assert rows(lake, "SELECT pixel_size_x_nm AS nm FROM micrograph_current") == [{"nm": wanted}]
+
+
+def test_a_renamed_experiment_keeps_its_pictures(filled: Fill) -> None:
+    """a/1.tif was given for the experiment "tpyo" first; b/1.tif holds the same bytes."""
+    places = [
+        located("m", "tpyo", "a/1.tif", 1),
+        located("m", "b", "b/1.tif", 2),
+        located("m", "typo", "a/1.tif", 3),
+    ]
+    lake = filled({"micrograph_location": places})
+    homes = rows(lake, "SELECT experiment_id AS e, path FROM micrograph_home")
+    assert homes == [{"e": "typo", "path": "a/1.tif"}]
+
+
+def failed(name: str, hour: int, **other: Any) -> Row:
+    when = at(hour)["created_at"]
+    values = {"stage": "ingest", "experiment_id": "e", "failed_at": when, "created_at": when}
+    return row("failure", **(values | {"path": name, "unit_key": "failed"} | other))
+
+
+def test_failure_current_leaves_out_what_was_put_right(filled: Fill) -> None:
+    lake = filled(
+        {
+            "failure": [
+                failed("twice.tif", 1), failed("twice.tif", 2),
+                failed("mended.tif", 1), failed("damaged_again.tif", 9),
+                failed("other_experiment.tif", 1, experiment_id="f"),
+                failed("s/x*.tif", 1, reason="missing_file"),
+                failed("s/y*.tif", 1, reason="missing_file"),
+                failed("stack.tif", 1, frame=2), failed("mended_stack.tif", 1, frame=2),
+                failed("p1", 3, stage="segment", micrograph_id="m1"),
+                failed("p2", 3, stage="segment", micrograph_id="m2"),
+                failed("l1", 5, stage="describe", micrograph_id="m1"),
+                failed("l2", 5, stage="describe", micrograph_id="m2"),
+            ],
+            "micrograph_location": [
+                located(name, "e", name, 4)
+                for name in ("mended.tif", "damaged_again.tif", "other_experiment.tif")
+            ] + [
+                located("x", "e", "/data/s/x1.tif", 4),
+                located("z", "e", "stack.tif", 4) | {"unit_key": "failed"},  # its good frames
+                located("z", "e", "mended_stack.tif", 4) | {"unit_key": "later"},
+            ],
+            "segmentation": [
+                row("segmentation", segmentation_id=name, micrograph_id=picture, polarity="dark",
+                    **at(hour))
+                for name, picture, hour in [("s1", "m1", 4), ("s2", "m2", 2)]
+            ],
+            "shape_inference": [row("shape_inference", segmentation_id="s1", **at(6))],
+        }
+    )  # fmt: skip
+    found = rows(lake, "SELECT path, hour(failed_at) AS hour FROM failure_current ORDER BY path")
+    assert [(one["path"], one["hour"]) for one in found] == [
+        ("damaged_again.tif", 9),
+        ("l2", 5),
+        ("other_experiment.tif", 1),
+        ("p2", 3),
+        ("s/y*.tif", 1),
+        ("stack.tif", 1),
+        ("twice.tif", 2),
+    ]
+    assert len(rows(lake, question("failures"))) == len(found)
 
 
 def test_a_picture_found_twice_is_at_home_where_it_was_found_first(lake: Lake) -> None:
