@@ -398,6 +398,37 @@ def test_ensemble_by_hand(lake: Lake) -> None:
     )
 
 
+def test_experiments_and_pictures_without_particles_are_in_the_ensemble(filled: Fill) -> None:
+    """Experiment a has a full and an empty picture, b an empty one, c none that was segmented."""
+    lake = filled(
+        {
+            "lab": TABLES["lab"],
+            "experiment": [row("experiment", experiment_id=name, lab_id="n", experiment=name,
+                               **at(0)) for name in "abc"],
+            "micrograph": [micrograph(name, 0.5, 1) for name in ("m1", "m2", "m3", "m4")],
+            "micrograph_location": [
+                located(name, home, f"{name}.tif", 1)
+                for name, home in [("m1", "a"), ("m2", "a"), ("m3", "b"), ("m4", "c")]
+            ],
+            "segmentation": [
+                row("segmentation", segmentation_id=f"s{name[1]}", micrograph_id=name,
+                    polarity="dark", particle_count=count, **at(2))
+                for name, count in [("m1", 2), ("m2", 0), ("m3", 0)]
+            ],
+            "particle": [particle("s1-1", "m1", 10.0, 20.0), particle("s1-2", "m1", 14.0, 28.0)],
+        }
+    )  # fmt: skip
+    counts = "micrograph_count AS m, empty_micrograph_count AS empty, particle_count AS p"
+    found = rows(lake, f"SELECT {counts}, diameter_mean_nm AS nm FROM ensemble ORDER BY experiment")
+    assert [tuple(one.values()) for one in found] == [(2, 1, 2, 12.0), (1, 1, 0, None),
+                                                      (0, 0, 0, None)]  # fmt: skip
+    pairs = rows(lake, "SELECT count_a, count_b, difference_nm, cohen_d, welch_t, group_overlap "
+                       "FROM batch_compare ORDER BY experiment_a, experiment_b")  # fmt: skip
+    unknown = (None, None, None, None)
+    assert [tuple(one.values()) for one in pairs] == [(2, 0, *unknown), (2, 0, *unknown),
+                                                      (0, 0, *unknown)]  # fmt: skip
+
+
 def test_batch_compare_by_hand(lake: Lake) -> None:
     pairs = rows(lake, "FROM batch_compare ORDER BY experiment_a, experiment_b")
     assert [(p["experiment_a"], p["experiment_b"]) for p in pairs] == [

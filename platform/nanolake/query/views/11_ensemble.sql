@@ -1,13 +1,22 @@
--- One row an experiment: how many particles, how large, how uniform, which shapes.
+-- One row an experiment, also one without any particle: how many particles, how large, how uniform,
+-- which shapes. micrograph_count are the segmented micrographs that are at home in it,
+-- empty_micrograph_count those of them in which no particle was kept.
 -- Sizes are equivalent circular diameters; nm is NULL where no pixel size is known.
 CREATE OR REPLACE VIEW ensemble AS
+WITH pictures AS (
+    SELECT h.experiment_id, count(*) AS micrograph_count,
+           count(*) FILTER (s.particle_count = 0) AS empty_micrograph_count
+    FROM segmentation_current s JOIN micrograph_home h USING (micrograph_id)
+    GROUP BY h.experiment_id
+)
 SELECT
-    lab,
-    experiment,
-    any_value(sample) AS sample,
-    any_value(route) AS route,
-    count(DISTINCT micrograph_id) AS micrograph_count,
-    count(*) AS particle_count,
+    any_value(l.lab) AS lab,
+    any_value(e.experiment) AS experiment,
+    any_value(sa.sample) AS sample,
+    any_value(e.route) AS route,
+    coalesce(any_value(n.micrograph_count), 0) AS micrograph_count,
+    coalesce(any_value(n.empty_micrograph_count), 0) AS empty_micrograph_count,
+    count(particle_id) AS particle_count,
     count(equivalent_diameter_area_nm) AS calibrated_count,
     avg(equivalent_diameter_area_nm) AS diameter_mean_nm,
     stddev_samp(equivalent_diameter_area_nm) AS diameter_sd_nm,
@@ -26,5 +35,9 @@ SELECT
     avg(jaccard) AS jaccard_mean,
     mode(shape_group) FILTER (shape_group > 0) AS largest_group,
     experiment_id
-FROM morphology
-GROUP BY lab, experiment, experiment_id;
+FROM experiment_current e
+JOIN lab_current l ON l.lab_id = e.lab_id
+LEFT JOIN sample_current sa ON sa.sample_id = e.sample_id
+LEFT JOIN pictures n USING (experiment_id)
+LEFT JOIN morphology mo USING (experiment_id)
+GROUP BY experiment_id;
