@@ -89,7 +89,7 @@ def test_help_and_version_are_quick_because_nothing_heavy_is_imported() -> None:
         (["ingest", "new", "{p}", "--pixel-size-nm", "-1"], "positive number of nm"),
         (["ingest", "{p}", "{p}"], "not empty and not a lake"),
         (["measure", "{p}/a.tif", "--out", "{broken}/x"], "broken.yaml"),
-        (["report", "--experiment", "nowhere"], "no particles fit nowhere"),
+        (["report", "--experiment", "nowhere"], "there is no experiment 'nowhere'"),
         (["trace", "x-1"], "no current particle 'x-1'"),
         (["sql"], "one question"),
         (["sql", "SELECT 1", "--named", "rods_over_40_nm"], "one question"),

@@ -81,7 +81,7 @@ def test_one_experiment_can_be_grouped_alone(lake_copy: Lake, quick_group: Group
     assert rows == [{"experiment": "Pd mixed"}]
     inside = lake_copy.query("FROM morphology WHERE experiment = 'Pd mixed'").num_rows
     assert report.rows["group_assignment"] == inside
-    with pytest.raises(LakeError, match="no particles in nowhere"):
+    with pytest.raises(LakeError, match="no experiment 'nowhere'; known: "):
         group_lake(lake_copy, two, experiments=["nowhere"], track=False)
 
 

@@ -6,12 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nanolake.engines import Engine
 from nanolake.errors import LakeError, QueryError
 from nanolake.pipeline.ingest import ingest, read_source
-from nanolake.pipeline.report import _failures, report_lake
+from nanolake.pipeline.report import _failures, _Scope, report_lake
+from nanolake.pipeline.scope import experiment_titles
+from nanolake.pipeline.segment import segment_lake
 from nanolake.storage import Lake
 
 
@@ -42,10 +45,38 @@ def test_a_report_of_a_question(lake_copy: Lake, tmp_path: Path) -> None:
         report_lake(lake_copy, sql="SELECT particle_id FROM morphology WHERE d > 90")
     with pytest.raises(QueryError):
         report_lake(lake_copy, sql="DROP TABLE particle")
+    with pytest.raises(QueryError, match="particle_id"):
+        report_lake(lake_copy, sql="SELECT 1")  # not the whole lake
     with pytest.raises(LakeError, match="not both"):
         report_lake(lake_copy, sql=text, experiments=["Pd mixed"])
-    with pytest.raises(LakeError, match="no particles fit nowhere"):
+    with pytest.raises(LakeError, match="no experiment 'nowhere'"):
         report_lake(lake_copy, experiments=["nowhere"])
+
+
+def test_two_labs_may_give_one_name_to_an_experiment(
+    tmp_path: Path, empty_lake: Lake, discs: Any, write_tiff: Any, serial: Engine
+) -> None:
+    for seed, name in enumerate("ab"):
+        write_tiff(tmp_path / f"{name}.tif", discs(seed))
+    sheet = tmp_path / "s.csv"
+    sheet.write_text("lab,experiment,files\nA,batch 1,a.tif\nB,batch 1,b.tif\n")
+    ingest(empty_lake, read_source([sheet]), engine=serial)
+    segment_lake(empty_lake, engine=serial)
+    assert set(experiment_titles(empty_lake).values()) == {"A · batch 1", "B · batch 1"}
+    with pytest.raises(LakeError, match="one of several, name it in full: A/batch 1"):
+        report_lake(empty_lake, experiments=["batch 1"])
+    page = _page(report_lake(empty_lake, experiments=["A/batch 1"]))
+    assert "a.tif" in page
+    assert "b.tif" not in page
+
+
+def test_an_experiment_without_particles_has_a_report(
+    tmp_path: Path, empty_lake: Lake, write_tiff: Any, serial: Engine
+) -> None:
+    broken = write_tiff(tmp_path / "blank" / "a.tif", np.full((64, 64), 9, np.uint16))
+    ingest(empty_lake, read_source([broken]), engine=serial)
+    page = _page(report_lake(empty_lake, experiments=["blank"]))
+    assert "constant" in page
 
 
 def test_an_empty_lake_has_a_report(empty_lake: Lake) -> None:
@@ -69,7 +100,7 @@ def test_what_was_mended_is_no_failure_any_more(
 
     def failed() -> list[str]:
         ingest(empty_lake, read_source([tmp_path / "p"]), engine=serial, retry_failed=True)
-        return list(_failures(empty_lake, "", ())["reason"])
+        return list(_failures(_Scope(empty_lake, (), None))["reason"])
 
     assert failed() == ["truncated"]
     assert failed() == ["truncated"]  # tried twice, told once

@@ -113,3 +113,10 @@ def test_settings_of_all_stages_are_one_file(tmp_path: Path) -> None:
     settings = RunSettings.from_yaml(path)
     assert (settings.segment.method, settings.group.k) == ("williamson2022", 3)
     assert settings.classify == ClassifySettings()
+
+
+def test_the_demo_never_replaces_a_lake_that_it_did_not_make(tmp_path: Path) -> None:
+    own = Lake.create(tmp_path / "lake")
+    with pytest.raises(LakeError, match="not made by the demo"):
+        run_demo(tmp_path, scale=0.02, say=lambda line: None)
+    assert Lake.open(own.root).root == own.root

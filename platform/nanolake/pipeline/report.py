@@ -12,6 +12,7 @@ from typing import Any
 
 from nanolake import __version__
 from nanolake.errors import LakeError
+from nanolake.pipeline.scope import experiment_ids, experiment_titles
 from nanolake.report import ReportData, ReportMicrograph, build_report
 from nanolake.storage import Lake
 
@@ -33,17 +34,19 @@ def report_lake(
     ``figures`` writes every figure and table as single files beside it.
     """
     started = time.perf_counter()
-    scope = _scope(experiments, sql)
-    particles = lake.query(f"FROM morphology {scope} ORDER BY particle_id", _bound(experiments))
-    if particles.num_rows == 0 and (experiments or sql):
-        raise LakeError(f"no particles fit {_title(experiments, sql)}: see `nanolake sql`")
+    scope = _Scope(lake, experiments, sql)
+    particles = scope.query("FROM morphology WHERE {particles} ORDER BY particle_id").to_pandas()
+    if sql and particles.empty:
+        raise LakeError("no particles fit the question: see what it returns with `nanolake sql`")
+    titles = experiment_titles(lake)
+    particles["experiment"] = particles["experiment_id"].map(titles)
     data = ReportData(
-        title=_title(experiments, sql),
+        title=scope.title,
         query=sql or "",
-        particles=particles.to_pandas(),
-        micrographs=_micrographs(lake, scope, experiments),
-        excluded=_excluded(lake, scope, experiments),
-        failures=_failures(lake, scope, experiments),
+        particles=particles,
+        micrographs=_micrographs(scope, titles),
+        excluded=_excluded(scope),
+        failures=_failures(scope),
         grouping=_grouping(lake),
         classifier=_classifier(lake),
         provenance=_provenance(lake, started),
@@ -54,57 +57,75 @@ def report_lake(
     return Path(build_report(data, target, figures_dir=folder))
 
 
-def _scope(experiments: Sequence[str], sql: str | None) -> str:
-    if sql and experiments:
-        raise LakeError("name experiments or give a question, not both")
-    if sql:
-        inner = sql.strip().rstrip(";")
-        return f"WHERE particle_id IN (SELECT particle_id FROM ({inner}\n))"  # it may end in --
-    return "WHERE list_contains($experiments, experiment)" if experiments else ""
+class _Scope:
+    """What a report is about, as conditions on particles, micrographs and experiments."""
 
+    def __init__(self, lake: Lake, experiments: Sequence[str], sql: str | None) -> None:
+        if sql and experiments:
+            raise LakeError("name experiments or give a question, not both")
+        self.lake = lake
+        self.title = ", ".join(experiments) or (
+            "Particles of a question" if sql else "All experiments"
+        )
+        self._bound = {"experiments": experiment_ids(lake, experiments)} if experiments else {}
+        if sql:
+            asked = sql.strip().rstrip(";")  # it may end in a comment: the line break ends that
+            inside = f"SELECT asked.particle_id FROM ({asked}\n) AS asked"
+            pictures = f"SELECT micrograph_id FROM particle WHERE particle_id IN ({inside})"
+            homes = f"SELECT experiment_id FROM micrograph_home WHERE micrograph_id IN ({pictures})"
+            self._words = {
+                "particles": f"particle_id IN ({inside})",
+                "pictures": f"micrograph_id IN ({pictures})",
+                "experiments": f"experiment_id IN ({homes})",
+            }
+        elif experiments:
+            inside = "list_contains($experiments, experiment_id)"
+            pictures = f"SELECT micrograph_id FROM micrograph_home WHERE {inside}"
+            self._words = {
+                "particles": inside,
+                "pictures": f"micrograph_id IN ({pictures})",
+                "experiments": inside,
+            }
+        else:
+            self._words = {"particles": "true", "pictures": "true", "experiments": "true"}
 
-def _bound(experiments: Sequence[str]) -> Any:
-    return {"experiments": list(experiments)} if experiments else ()
-
-
-def _title(experiments: Sequence[str], sql: str | None) -> str:
-    if experiments:
-        return ", ".join(experiments)
-    return "Particles of a question" if sql else "All experiments"
+    def query(self, text: str) -> Any:
+        """Answer ``text`` with ``{particles}``, ``{pictures}``, ``{experiments}`` filled in."""
+        for name, words in self._words.items():
+            text = text.replace(f"{{{name}}}", words)
+        return self.lake.query(text, self._bound if "$experiments" in text else ())
 
 
 def _slug(title: str) -> str:
     return re.sub(r"[^\w]+", "-", title.lower()).strip("-")[:80]
 
 
-def _micrographs(lake: Lake, scope: str, experiments: Sequence[str]) -> list[ReportMicrograph]:
-    """The micrographs with most particles, at most a few an experiment, all experiments shown."""
-    rows = lake.query(
+def _micrographs(scope: _Scope, titles: Mapping[str, str]) -> list[ReportMicrograph]:
+    """The micrographs with most particles, all experiments before a second one of any."""
+    rows = scope.query(
         f"""
         WITH counted AS (
-            SELECT micrograph_id, experiment, any_value(path) AS path,
-                   any_value(segmentation_id) AS segmentation_id,
-                   any_value(pixel_size_nm) AS pixel_size_nm, count(*) AS particle_count,
-                   row_number() OVER (PARTITION BY experiment ORDER BY count(*) DESC,
+            SELECT micrograph_id, experiment_id, any_value(path) AS path,
+                   any_value(segmentation_id) AS segmentation_id, count(*) AS particle_count,
+                   row_number() OVER (PARTITION BY experiment_id ORDER BY count(*) DESC,
                                       micrograph_id) AS rank
-            FROM morphology {scope} GROUP BY micrograph_id, experiment
+            FROM morphology WHERE {{particles}} GROUP BY micrograph_id, experiment_id
         )
         SELECT c.*, m.image_path, m.pixel_size_y_nm, m.pixel_size_x_nm, s.label_path
         FROM counted c JOIN micrograph_current m USING (micrograph_id)
         JOIN segmentation_current s ON s.segmentation_id = c.segmentation_id
-        ORDER BY rank, experiment LIMIT {SHOWN_MICROGRAPHS}
-        """,
-        _bound(experiments),
+        ORDER BY rank, experiment_id LIMIT {SHOWN_MICROGRAPHS}
+        """
     ).to_pylist()
-    return [_micrograph(lake, row) for row in rows]
+    return [_micrograph(scope.lake, row, titles[row["experiment_id"]]) for row in rows]
 
 
-def _micrograph(lake: Lake, row: Mapping[str, Any]) -> ReportMicrograph:
+def _micrograph(lake: Lake, row: Mapping[str, Any], title: str) -> ReportMicrograph:
     y, x = row["pixel_size_y_nm"], row["pixel_size_x_nm"]
     return ReportMicrograph(
         micrograph_id=row["micrograph_id"],
         name=Path(row["path"]).name,
-        experiment=row["experiment"],
+        experiment=title,
         pixels=lake.images.read(row["image_path"]),
         labels=lake.images.read(row["label_path"]),
         pixel_size_nm=(y, x) if y and x else None,
@@ -112,36 +133,20 @@ def _micrograph(lake: Lake, row: Mapping[str, Any]) -> ReportMicrograph:
     )
 
 
-def _excluded(lake: Lake, scope: str, experiments: Sequence[str]) -> dict[str, int]:
-    where = f"WHERE s.micrograph_id IN (SELECT micrograph_id FROM morphology {scope})"
-    row = lake.query(
+def _excluded(scope: _Scope) -> dict[str, int]:
+    row = scope.query(
         "SELECT sum(excluded_border) AS border, sum(excluded_small) AS small, "
         "sum(excluded_large) AS large, sum(excluded_print) AS print, "
-        f"sum(excluded_outlier) AS outlier FROM segmentation_current s {where if scope else ''}",
-        _bound(experiments),
+        "sum(excluded_outlier) AS outlier FROM segmentation_current WHERE {pictures}"
     ).to_pylist()[0]
     return {reason: int(count) for reason, count in row.items() if count}
 
 
-def _failures(lake: Lake, scope: str, experiments: Sequence[str]) -> Any:
-    """What failed and has not been put right since, by a later attempt or a mended file."""
-    homes = f"(SELECT experiment_id FROM morphology {scope})"
-    inside = (
-        f"AND (f.experiment_id IN {homes} OR f.micrograph_id IN "
-        f"(SELECT micrograph_id FROM micrograph_home WHERE experiment_id IN {homes}))"
-    )
-    return lake.query(
-        f"""
-        SELECT path, stage, reason, any_value(message) AS message FROM failure f
-        LEFT JOIN work_unit w USING (unit_key)
-        WHERE (frame IS NOT NULL OR w.state IS DISTINCT FROM 'done') AND NOT EXISTS (
-            FROM micrograph_location l WHERE f.stage = 'ingest' AND l.path = f.path
-            AND l.experiment_id = f.experiment_id AND l.unit_key <> f.unit_key
-            AND l.created_at > f.failed_at)
-        {inside if scope else ""}
-        GROUP BY path, frame, stage, reason ORDER BY path, frame
-        """,
-        _bound(experiments),
+def _failures(scope: _Scope) -> Any:
+    return scope.query(
+        "SELECT path, stage, reason, any_value(message) AS message FROM failure_current "
+        "WHERE ({experiments}) OR (micrograph_id IS NOT NULL AND {pictures}) "
+        "GROUP BY path, frame, stage, reason ORDER BY path, frame"
     ).to_pandas()
 
 
