@@ -72,6 +72,31 @@ def test_a_way_of_segmenting_taken_up_again_is_current_again(
     assert segment_lake(empty_lake, engine=serial).note == ""
 
 
+def test_the_pixel_size_beside_a_feature_is_the_one_it_was_computed_with(
+    tmp_path: Path, empty_lake: Lake, discs: Any, write_tiff: Any, serial: Engine
+) -> None:
+    """Between a corrected size and the next segmentation the features are those of the old one."""
+    path = write_tiff(tmp_path / "a.tif", discs(0), nm=(0.5, 0.25))
+
+    def seen() -> list[dict[str, Any]]:
+        return empty_lake.query(
+            "SELECT DISTINCT pixel_size_nm AS nm, round(area_nm2 / num_pixels, 6) AS nm2, "
+            "image_path, label_path FROM morphology"
+        ).to_pylist()
+
+    ingest(empty_lake, read_source([path]), engine=serial)
+    segment_lake(empty_lake, engine=serial)
+    (first,) = seen()
+    assert (first["nm"], first["nm2"]) == (pytest.approx(0.25), pytest.approx(0.125))
+    assert empty_lake.images.read(first["label_path"]).shape == discs(0).shape
+    assert (empty_lake.images.read(first["image_path"]) == discs(0)).all()
+    ingest(empty_lake, read_source([path], pixel_size_nm=0.1), engine=serial)
+    assert seen() == [first]
+    segment_lake(empty_lake, engine=serial)
+    (second,) = seen()
+    assert (second["nm"], second["nm2"]) == (pytest.approx(0.1), pytest.approx(0.01))
+
+
 def test_a_damaged_picture_is_a_failure_and_the_others_go_on(
     tmp_path: Path, empty_lake: Lake, discs: Any, write_tiff: Any, serial: Engine
 ) -> None:

@@ -106,9 +106,9 @@ TABLES: dict[str, list[Row]] = {
     ],
     "segmentation": [
         row("segmentation", segmentation_id=name, micrograph_id=picture, polarity="dark",
-            **at(hour))
-        for name, picture, hour in [("s1", "m1", 4), ("s0", "m1", 3), ("s2", "m2", 3),
-                                    ("s3", "m3", 3)]
+            pixel_size_y_nm=size_nm, pixel_size_x_nm=size_nm, **at(hour))
+        for name, picture, size_nm, hour in [("s1", "m1", 0.5, 4), ("s0", "m1", 1.0, 3),
+                                             ("s2", "m2", 0.5, 3), ("s3", "m3", None, 3)]
     ],
     "particle": [
         particle("s0-1", "m1", 999.0, 999.0),

@@ -75,8 +75,11 @@ class SegmentTask:
             "particle_id": particle_ids(item.segmentation_id, features["label"]),
             "confidence": found.confidence,
         }
+        size_y_nm, size_x_nm = item.pixel_size_nm or (None, None)
         row = {
             **ids,
+            "pixel_size_y_nm": size_y_nm,
+            "pixel_size_x_nm": size_x_nm,
             "polarity": found.polarity,
             "particle_count": found.count,
             **_excluded(found),

@@ -1,4 +1,6 @@
 -- One row a particle: where it comes from, its features, its shape parameters and its group.
+-- pixel_size_nm is the one that the features were computed with: between a correction and the next
+-- segmentation micrograph_current shows another.
 CREATE OR REPLACE VIEW morphology AS
 SELECT
     l.lab,
@@ -11,8 +13,10 @@ SELECT
     sp.model_id,
     ga.shape_group,
     ga.grouping_run_id,
-    m.pixel_size_x_nm AS pixel_size_nm,
+    s.pixel_size_x_nm AS pixel_size_nm,
     m.pixel_size_trust,
+    m.image_path,
+    s.label_path,
     h.path,
     e.experiment_id,
     e.sample_id,
