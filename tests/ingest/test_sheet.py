@@ -249,6 +249,14 @@ def test_plain_paths(folder: Path) -> None:
     assert rows["sample"] == []
 
 
+def test_a_folder_without_pictures_names_the_endings(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    (entry,) = plain_paths([tmp_path]).experiments
+    assert entry.sources == ()
+    assert "holds no picture" in entry.missing[0].message
+    assert {".dm4", ".tif"} < set(entry.missing[0].message.split())
+
+
 def test_plain_folders_of_one_name_stay_apart(tmp_path: Path) -> None:
     for place in ("a/images", "b/images"):
         (tmp_path / place).mkdir(parents=True)

@@ -119,3 +119,82 @@ def test_nothing_usable_still_leaves_a_table(tmp_path: Path) -> None:
     report = measure_pictures([tmp_path / "nowhere.tif"], tmp_path / "out")
     assert [reason for _, reason, _ in report.failures] == ["missing_file"]
     assert report.csv.read_text().startswith("picture")
+
+
+def test_results_never_overwrite_what_was_given(
+    tmp_path: Path, discs: Any, write_tiff: Any
+) -> None:
+    path = write_tiff(tmp_path / "a.tif", discs(0))
+    own = tmp_path / "a_labels.tif"
+    tifffile.imwrite(own, segment(discs(0)).labels)
+    before = own.read_bytes()
+    with pytest.raises(SettingsError, match=r"would overwrite .*a_labels.tif.*another --out"):
+        measure_pictures([path], tmp_path, labels=own)
+    link = tmp_path / "out" / "a_labels.tif"
+    link.parent.mkdir()
+    link.symlink_to(own)
+    with pytest.raises(SettingsError, match="would overwrite"):
+        measure_pictures([path], tmp_path / "out", labels=own)
+    with pytest.raises(SettingsError, match="would overwrite"):
+        measure_pictures([path, own], tmp_path)
+    assert own.read_bytes() == before
+    assert not (tmp_path / "particles.csv").exists()
+    assert measure_pictures([path], tmp_path / "new", labels=own).count == 16
+
+
+def test_a_folder_gives_its_pictures_in_order_and_not_its_results(
+    tmp_path: Path, discs: Any, write_tiff: Any
+) -> None:
+    for number, name in enumerate(("b", "a", "sub/c")):
+        write_tiff(tmp_path / "in" / f"{name}.tif", discs(number))
+    (tmp_path / "in" / "notes.txt").touch()
+    (tmp_path / "empty").mkdir()
+    last = write_tiff(tmp_path / "z.tif", discs(4))
+    for out in (tmp_path / "in", tmp_path / "in" / "out"):
+        for _ in range(2):  # the second call must not measure the results of the first
+            report = measure_pictures([tmp_path / "in", tmp_path / "empty", last], out)
+            assert [picture.name for picture in report.pictures] == ["a", "b", "c", "z"]
+            ((path, reason, message),) = report.failures
+            assert (path, reason) == (str(tmp_path / "empty"), "missing_file")
+            assert ".dm4" in message
+        for result in out.glob("*_*.*"):
+            result.unlink()
+
+
+@pytest.mark.parametrize("out", ["file.txt", "file.txt/deeper"])
+def test_results_need_a_folder(tmp_path: Path, discs: Any, write_tiff: Any, out: str) -> None:
+    (tmp_path / "file.txt").touch()
+    path = write_tiff(tmp_path / "a.tif", discs(0))
+    with pytest.raises(SettingsError, match=r"--out .*file.txt.* must be a folder"):
+        measure_pictures([path], tmp_path / out)
+
+
+def _two_squares(first: int, second: int, dtype: Any) -> Any:
+    labels = np.zeros((128, 128), dtype)
+    labels[10:20, 10:30], labels[50:60, 50:60] = first, second
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "parts"),
+    [
+        (_two_squares(255, 255, np.uint8), 2),
+        (_two_squares(255, 255, np.uint16), 2),
+        (_two_squares(65535, 65535, np.uint16), 2),
+        (_two_squares(1, 1, np.uint8), None),  # may be one particle in two pieces
+        (_two_squares(254, 255, np.uint8), None),  # numbered
+        (_two_squares(255, 0, np.uint8), None),  # a mask of one particle is its label image
+    ],
+)
+def test_a_mask_is_no_label_image(
+    tmp_path: Path, discs: Any, write_tiff: Any, labels: Any, parts: int | None
+) -> None:
+    tifffile.imwrite(tmp_path / "masks.tif", labels)
+    path = write_tiff(tmp_path / "a.tif", discs(0))
+    report = measure_pictures([path], tmp_path / "out", labels=tmp_path / "masks.tif")
+    if parts is None:
+        assert report.failures == ()
+        assert report.count == len(np.unique(labels)) - 1
+        return
+    assert report.pictures == ()
+    assert f"looks like a mask, not like a label image: its {parts}" in report.failures[0][2]

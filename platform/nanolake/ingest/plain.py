@@ -56,7 +56,9 @@ def _pictures(path: Path) -> Iterator[Path]:
 
 
 def _missing(path: Path) -> MissingFile:
-    what = "holds no picture" if path.is_dir() else "does not exist"
+    endings = " ".join(sorted(picture_suffixes()))
+    none = f"holds no picture, in no subfolder either; the endings looked for are {endings}"
+    what = none if path.is_dir() else "does not exist"
     return MissingFile(path=str(path), message=f"{path} {what}")
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nanolake.contracts import get_table
 from nanolake.errors import NanolakeError, PictureError, SettingsError
 from nanolake.features import measure
-from nanolake.ingest import IngestSettings, check_pixels, from_sheet, read_pictures
+from nanolake.ingest import IngestSettings, check_pixels, from_sheet, plain_paths, read_pictures
 from nanolake.progress import Progress, silent
 from nanolake.records import Picture, PixelSize, Segmentation
 from nanolake.report import write_overlay
@@ -24,6 +24,9 @@ from nanolake.shape import ShapePredictor, predict_particles
 MIN_OVERLAY_PX = 600
 """Smaller pictures are enlarged in their overlay, so that one sees something."""
 SHAPE_COLUMNS = ("p", "d", "L_ratio", "log_p_sd", "L_ratio_sd", "d_confidence", "jaccard")
+LABELS_END, OVERLAY_END, CSV_NAME = "_labels.tif", "_overlay.png", "particles.csv"
+Refusal = tuple[str, str, str]
+"""Path, reason and message of what could not be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class MeasureReport:
     """What `measure_pictures` did: pictures in order, refusals as (path, reason, message)."""
 
     pictures: tuple[Measured, ...]
-    failures: tuple[tuple[str, str, str], ...]
+    failures: tuple[Refusal, ...]
     csv: Path
 
     @property
@@ -65,21 +68,24 @@ def measure_pictures(
 ) -> MeasureReport:
     """Segment and measure pictures; write label images, overlays and one ``particles.csv``.
 
-    For each picture ``NAME_labels.tif`` (uint16 or uint32) and ``NAME_overlay.png``. ``labels``
-    is a label image of any tool (0 is background) that is measured instead of segmenting; it goes
-    with exactly one picture. ``pixel_size_nm`` wins over the file's own. A picture that cannot be
-    used is reported and the others go on.
+    ``paths`` are picture files, and folders that are searched with their subfolders. For each
+    picture ``NAME_labels.tif`` (uint16 or uint32) and ``NAME_overlay.png``. ``labels`` is a label
+    image of any tool (0 is background) that is measured instead of segmenting; it goes with
+    exactly one picture. ``pixel_size_nm`` wins over the file's own. A picture that cannot be used
+    is reported and the others go on. Raises `SettingsError` where ``out`` is no folder and where
+    a result would overwrite what was given.
     """
-    if labels is not None and len(paths) != 1:
-        raise SettingsError(f"--labels goes with one picture, not with {len(paths)}")
+    files, failures = _expanded(paths, out)
+    if labels is not None and len(files) != 1:
+        raise SettingsError(f"--labels goes with one picture, not with {len(files)}")
     if pixel_size_nm is not None and not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
         raise SettingsError(f"pixel_size_nm={pixel_size_nm} must be a positive number of nm")
-    out.mkdir(parents=True, exist_ok=True)
+    _spare_inputs(files, labels, out)
+    _make_folder(out)
     predictor = ShapePredictor(weights)
     done: list[Measured] = []
-    failures: list[tuple[str, str, str]] = []
-    for number, path in enumerate(paths):
-        progress("measure", number, len(paths))
+    for number, path in enumerate(files):
+        progress("measure", number, len(files))
         try:
             for picture in read_pictures(path, ingest_settings):
                 try:
@@ -91,10 +97,53 @@ def measure_pictures(
                     failures.append(_refusal(path, error, picture))
         except NanolakeError as error:
             failures.append(_refusal(path, error))
-    progress("measure", len(paths), len(paths))
-    csv = out / "particles.csv"
+    progress("measure", len(files), len(files))
+    csv = out / CSV_NAME
     _write_csv(csv, done)
     return MeasureReport(pictures=tuple(done), failures=tuple(failures), csv=csv)
+
+
+def _expanded(paths: Sequence[Path], out: Path) -> tuple[list[Path], list[Refusal]]:
+    """Put the pictures of each folder in its place; results of an earlier call are none."""
+    files: list[Path] = []
+    failures: list[Refusal] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        for entry in plain_paths([path]).experiments:
+            found = (source.path for source in entry.sources)
+            files += [file for file in found if not _is_result(file, out)]
+            failures += [(one.path, one.reason, one.message) for one in entry.missing]
+    return files, failures
+
+
+def _is_result(file: Path, out: Path) -> bool:
+    named = file.name.endswith((LABELS_END, OVERLAY_END))
+    return named and (out / CSV_NAME).is_file() and file.resolve().parent == out.resolve()
+
+
+def _spare_inputs(files: Sequence[Path], labels: Path | None, out: Path) -> None:
+    """Raise `SettingsError` where a file that this call would write is one that it reads."""
+    given = {path.resolve() for path in (*files, *([labels] if labels else []))}
+    stems = {path.stem for path in files}
+    taken = [file for file in (out / CSV_NAME,) if file.resolve() in given]
+    for ending in (LABELS_END, OVERLAY_END):
+        for file in out.glob(f"*{ending}"):
+            base = file.name.removesuffix(ending)
+            ours = any(base == stem or base.startswith(f"{stem}_") for stem in stems)
+            taken += [file] if ours and file.resolve() in given else []
+    if taken:
+        raise SettingsError(
+            f"the results would overwrite {taken[0]}, which is to be read: choose another --out"
+        )
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise SettingsError(f"--out {out} must be a folder, and a file lies there") from None
 
 
 def _name(path: Path, picture: Picture, taken: Collection[str]) -> str:
@@ -107,9 +156,7 @@ def _name(path: Path, picture: Picture, taken: Collection[str]) -> str:
     return name
 
 
-def _refusal(
-    path: Path, error: NanolakeError, picture: Picture | None = None
-) -> tuple[str, str, str]:
+def _refusal(path: Path, error: NanolakeError, picture: Picture | None = None) -> Refusal:
     reason = error.reason if isinstance(error, PictureError) else type(error).__name__
     frame = f"frame {picture.frame}: " if picture and picture.frame_count > 1 else ""
     return str(path), reason, f"{frame}{error}"
@@ -151,7 +198,23 @@ def _read_labels(path: Path) -> NDArray[Any]:
             f"{path} holds values from {low} to {high}; a label image has 0 for background and "
             "1 … 2^32 - 1 for particles"
         )
+    _refuse_mask(path, labels, high)
     return np.asarray(labels, np.uint16 if high < 2**16 else np.uint32)
+
+
+def _refuse_mask(path: Path, labels: NDArray[Any], high: int) -> None:
+    """A mask has all its particles under one number, the highest its type can hold."""
+    import cv2
+
+    if high not in (255, np.iinfo(labels.dtype).max) or np.any((labels != 0) & (labels != high)):
+        return
+    parts = cv2.connectedComponents((labels != 0).astype(np.uint8), connectivity=8)[0] - 1
+    if parts > 1:
+        raise SettingsError(
+            f"{path} looks like a mask, not like a label image: its {parts} separate parts all "
+            f"have the value {high}; number the particles first, for example with "
+            "skimage.measure.label"
+        )
 
 
 def _measure(
@@ -171,9 +234,9 @@ def _measure(
     features = measure(picture.pixels, found.labels, pixel_size_nm=scale)
     aspect = scale[0] / scale[1] if scale else 1.0
     shapes = predict_particles(None, found.labels, predictor, pixel_aspect=aspect)
-    tifffile.imwrite(out / f"{name}_labels.tif", found.labels, compression="zlib")
+    tifffile.imwrite(out / f"{name}{LABELS_END}", found.labels, compression="zlib")
     overlay = write_overlay(
-        out / f"{name}_overlay.png",
+        out / f"{name}{OVERLAY_END}",
         picture.pixels,
         found.labels,
         pixel_size_nm=scale,
