@@ -148,12 +148,14 @@ def say_failures(failures: Iterable[Any]) -> None:
 
 
 def write_answer(answer: pa.Table, form: str = "table", out: Path | None = None) -> None:
-    """Write ``answer`` to ``out``, or to standard output where that is None.
+    """Write ``answer`` to ``out``, making its folder, or to standard output where that is None.
 
     Raises `SettingsError` for an unknown form and for Parquet without a file.
     """
     if form not in FORMATS:
         raise SettingsError(f"--format {form!r} is not one of {', '.join(FORMATS)}")
+    if out is not None:
+        _make_room(out)
     if form == "parquet":
         _parquet(answer, out)
     elif form == "table" and out is None:
@@ -164,6 +166,15 @@ def write_answer(answer: pa.Table, form: str = "table", out: Path | None = None)
             sys.stdout.write(text)
         else:
             out.write_text(text, encoding="utf-8")
+
+
+def _make_room(out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise SettingsError(f"--out {out}: {out.parent} is a file, not a folder") from None
+    if out.is_dir():
+        raise SettingsError(f"--out {out} is a folder: name a file in it")
 
 
 def _parquet(answer: pa.Table, out: Path | None) -> None:

@@ -9,8 +9,11 @@ import typer
 
 if TYPE_CHECKING:
     from nanolake.pipeline.work import StageReport
+    from nanolake.records import PixelSize
 
 STRICT_EXIT = 3
+MEASURE_ROWS = 30
+"""Pictures that `measure` lists: a long stack has one a frame."""
 
 
 def finish(reports: Sequence[StageReport], *, as_json: bool, strict: bool = False) -> None:
@@ -58,7 +61,10 @@ def finish_measure(result: Any, *, as_json: bool, strict: bool) -> None:
         say_json({"pictures": rows, "failures": failures, "csv": result.csv})
     else:
         if rows:
-            say_table(rows)
+            say_table(rows[:MEASURE_ROWS])
+        if len(rows) > MEASURE_ROWS:
+            more = len(rows) - MEASURE_ROWS
+            typer.echo(f"… {more:,} more pictures: all their particles are in {result.csv}")
         if failures:
             say_table(failures, title=f"{len(failures)} failures")
         typer.echo(
@@ -80,7 +86,17 @@ def _measured_row(picture: Any) -> dict[str, Any]:
         "mean diameter": float(np.mean(sizes)) if len(sizes) else None,
         "sd": float(np.std(sizes, ddof=1)) if len(sizes) > 1 else None,
         "unit": unit,
-        "pixel size from": picture.pixel_size.source,
+        "pixel size from": _scale_origin(picture.pixel_size),
         "left out": ", ".join(f"{n} {why}" for why, n in picture.excluded.items() if n) or "none",
         "overlay": str(picture.overlay),
     }
+
+
+def _scale_origin(size: PixelSize) -> str:
+    """Say where a pixel size is from, and first of all that it was not used, where it was not."""
+    if size.known:
+        return size.source
+    said = "" if size.source == "none" else size.source
+    if said and size.raw_x is not None:
+        said += f": {size.raw_x:.3g} {size.raw_unit or ''}".rstrip()
+    return f"{size.trust} ({said})" if said else str(size.trust)

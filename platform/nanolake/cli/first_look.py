@@ -26,11 +26,12 @@ from nanolake.cli.options import (
     epilog=examples(
         "nanolake measure picture.dm4 --out measured",
         "nanolake measure *.tif --out measured --pixel-size-nm 0.25",
+        "nanolake measure a-folder --out measured",
         "nanolake measure a.tif --labels a_masks.tif --out measured",
     )
 )
 def measure(
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Picture files.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Pictures or folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for results.")],
     labels: Annotated[
         Path | None,
