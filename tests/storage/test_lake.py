@@ -94,6 +94,49 @@ def test_a_making_that_was_interrupted_is_finished(lake: Lake) -> None:
     again.close()
 
 
+def test_an_older_lake_gets_the_tables_columns_and_views_of_the_package(lake: Lake) -> None:
+    """A lake whose package knew no failure_current and no pixel size of a segmentation."""
+    writer = lake._open_writer()
+    writer.execute("DROP VIEW failure_current")
+    writer.execute("CREATE OR REPLACE VIEW lab_current AS SELECT 'old' AS lab")
+    writer.execute("DROP VIEW morphology")
+    writer.execute("ALTER TABLE segmentation DROP COLUMN pixel_size_y_nm")
+    writer.execute("DROP TABLE sample")
+    (lake.root / "definitions.sha256").write_text("an older package's")
+    lake.commit({"lab": labs("a")}, message="an open connection asks no more")
+    assert lake.query("FROM lab_current").to_pylist() == [{"lab": "old"}]
+    lake.close()
+    lake.commit({"lab": labs("b")}, message="a new one does")
+    assert lake.query("SELECT lab FROM lab_current").num_rows == 2
+    assert lake.query("SELECT pixel_size_y_nm FROM segmentation").num_rows == 0
+    for name in ("sample", "failure_current", "morphology", "ensemble"):
+        assert lake.query(f"FROM {name}").num_rows == 0
+    assert lab_ids(lake) == ["a", "b"]
+
+
+def test_a_lake_that_follows_the_package_is_left_as_it_is(lake: Lake) -> None:
+    count = "SELECT count(*) AS n FROM lake.snapshots()"
+    before = lake.query(count).to_pylist()[0]["n"]
+    lake.commit({"lab": labs("a")}, message="a")
+    assert lake.query(count).to_pylist()[0]["n"] == before + 1
+
+
+def test_a_lake_too_old_to_follow_is_not_written_to(lake: Lake) -> None:
+    lake._open_writer().execute("ALTER TABLE lab DROP COLUMN lab")
+    (lake.root / "definitions.sha256").unlink()
+    lake.close()
+    with pytest.raises(LakeError, match="table lab has no column lab, which must not be NULL"):
+        lake.commit({"lab": labs("b")}, message="b")
+    assert not (lake.root / "definitions.sha256").exists()
+
+
+def test_no_progress_bar_is_drawn(asked: Lake) -> None:
+    setting = "SELECT current_setting('enable_progress_bar') AS bar"
+    assert asked.query(setting).to_pylist() == [{"bar": False}]
+    (bar,) = asked._open_writer().execute(setting).fetchall()
+    assert bar == (False,)
+
+
 def test_what_is_no_lake_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LakeNotFoundError, match=r"there is no lake at .*none: make one with"):
         Lake.open(tmp_path / "none")

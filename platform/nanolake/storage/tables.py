@@ -7,6 +7,7 @@
     LAKE/tables/           rows, as Parquet
     LAKE/pixels/           pictures and label images, as OME-Zarr
     LAKE/ledger.sqlite     work units
+    LAKE/definitions.sha256  what its tables and views were made from
     LAKE/models/           MLflow's database and artifacts
     LAKE/reports/          written reports
 
@@ -25,8 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanolake import __version__
-from nanolake.contracts import conform, ddl, load_tables
+from nanolake.contracts import conform
 from nanolake.errors import LakeError, LakeNotFoundError, QueryError
+from nanolake.storage import definitions
 from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
 from nanolake.storage.ledger import Ledger, owner_name
@@ -39,7 +41,15 @@ FORMAT_VERSION = 1
 _EXTENSIONS = ("ducklake", "sqlite_scanner")
 _LEDGER_TABLE = "work_unit"
 _FOLDERS = ("tables", "pixels", "models", "reports")
-_PARTS = (*_FOLDERS, "catalog", "ledger", ".lock", "lake.json.half")
+_PARTS = (
+    *_FOLDERS,
+    "catalog",
+    "ledger",
+    ".lock",
+    "lake.json.half",
+    definitions.FILE,
+    f"{definitions.FILE}.half",
+)
 _LOCK_TIMEOUT_S = 300.0
 
 
@@ -229,34 +239,23 @@ class Lake:
         return reader
 
     def _create_tables(self) -> None:
-        from nanolake.query import view_statements
-
         with self._lock():
-            connection = self._open_writer()
-            connection.execute("CALL lake.set_option('parquet_compression', 'zstd')")
-            connection.execute("BEGIN")
-            for name in load_tables():
-                if name != _LEDGER_TABLE:
-                    connection.execute(ddl(name))
-            for statement in view_statements():
-                connection.execute(statement)
-            connection.execute(
-                "CALL lake.set_commit_message($author, 'create the lake', extra_info => $info)",
-                {"author": owner_name(), "info": json.dumps({"nanolake": __version__})},
-            )
-            connection.execute("COMMIT")
+            self._open_writer()
 
     def _open_writer(self) -> duckdb.DuckDBPyConnection:
+        """Attach the lake for writing, under the lock; a lake older than the package follows it."""
         if self._writer is None:
-            self._writer = _connection()
+            writer = _connection()
             # Inlined rows would live in the catalogue, out of reach of plain Parquet readers.
             # The catalogue knows the folder it was made in: a lake may have been moved since.
-            self._writer.execute(
+            writer.execute(
                 f"ATTACH 'ducklake:sqlite:{self._quoted('catalog.sqlite')}' AS lake (DATA_PATH "
                 f"'{self._quoted('tables')}', OVERRIDE_DATA_PATH true, "
                 "META_JOURNAL_MODE 'WAL', DATA_INLINING_ROW_LIMIT 0)"
             )
-            self._writer.execute("USE lake")
+            writer.execute("USE lake")
+            definitions.follow(writer, self.root)
+            self._writer = writer
         return self._writer
 
     @contextmanager
@@ -306,6 +305,7 @@ def _connection() -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": "false",
         }
     )
+    connection.execute("SET enable_progress_bar = false")  # it would mix with our own output
     for name in _EXTENSIONS:
         connection.execute(f"LOAD '{extension_path(name)}'")
     return connection
