@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nanolake.engines import Engine, open_engine
+from nanolake.engines.ray import RayEngine
 from nanolake.errors import SettingsError
 from nanolake.testing.tasks import CountOpens, DieOnce, Divide
 
@@ -58,3 +59,15 @@ def test_a_killed_worker_loses_nothing(engine: Engine, tmp_path: Path) -> None:
 def test_unknown_engine_lists_the_known_ones() -> None:
     with pytest.raises(SettingsError, match="serial, dask, ray"):
         open_engine("spark")
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("asked", "given"), [(8, 2), (1, 1), (None, 2)])
+def test_ray_has_no_more_actors_than_the_cluster_has_cores(
+    monkeypatch: pytest.MonkeyPatch, asked: int | None, given: int
+) -> None:
+    # Each actor takes a core: those beyond would wait for ever, and the items sent to them.
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    assert RayEngine(asked, address="cluster:6379").workers == given

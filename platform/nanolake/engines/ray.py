@@ -7,6 +7,7 @@ read-only; a task copies before it writes.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -41,8 +42,9 @@ class RayEngine(ClosingEngine):
     def __init__(self, workers: int | None = None, *, address: str | None = None) -> None:
         cores = len(os.sched_getaffinity(0))
         self._started = start_ray(address, workers=workers or cores)
-        # More actors than the cluster has cores would wait for ever, and their items with them.
-        self.workers = workers or (_cluster_cores() if address else cores)
+        # More actors than Ray has cores would wait for ever, and their items with them. A Ray that
+        # was started here has as many as were asked for.
+        self.workers = min(workers or sys.maxsize, _cluster_cores())
 
     def map(self, task: Task[Any, Any], items: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
         """Yield outcomes as actors finish; a dead actor is replaced and its items sent again."""
