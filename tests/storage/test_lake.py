@@ -291,6 +291,38 @@ REFUSED = [
     "FROM ducklake_delete_orphaned_files('lake', cleanup_all => true)",
     "FROM ducklake_merge_adjacent_files('lake')",
     "SELECT getenv('HOME')",
+    "FROM json_execute_serialized_sql("
+    "json_serialize_sql('FROM sqlite_scan(''OUTSIDE'', ''secret'')'))",
+    "FROM range(1) AS x, (SELECT * FROM sqlite_scan('OUTSIDE', 'secret')) TABLESAMPLE 10%",
+    "SELECT (SELECT x FROM sqlite_scan('OUTSIDE', 'secret'))",
+    "WITH t AS MATERIALIZED (FROM sqlite_scan('OUTSIDE', 'secret')) FROM t",
+    "EXPLAIN ANALYZE FROM sqlite_scan('OUTSIDE', 'secret')",
+    "EXPLAIN ANALYZE SELECT write_log('x')",
+    "SUMMARIZE FROM sqlite_scan('OUTSIDE', 'secret')",
+    "DESCRIBE FROM sqlite_scan('OUTSIDE', 'secret')",
+    "FROM lake.merge_adjacent_files()",
+    "FROM merge_adjacent_files()",
+    "FROM lake.set_option('parquet_compression', 'gzip')",
+    "FROM lake.set_commit_message('a', 'b')",
+    "FROM checkpoint()",
+    "FROM checkpoint('lake')",
+    "FROM force_checkpoint('lake')",
+    "FROM ducklake_set_option('lake', 'parquet_compression', 'gzip')",
+    "FROM ducklake_flush_inlined_data('lake')",
+    "FROM ducklake_rewrite_data_files('lake')",
+    "FROM ducklake_add_data_files('lake', 'lab', 'FOLDER/tables/x.parquet')",
+    "FROM enable_logging()",
+    "FROM enable_logging(storage => 'file', storage_config => {'path': 'FOLDER/tables'})",
+    "FROM truncate_duckdb_logs()",
+    "SELECT write_log('x')",
+    "SELECT \"Write_Log\"('x')",
+    "FROM enable_profiling()",
+    "FROM read_parquet('FOLDER/tables/**/*.parquet')",
+    "FROM arrow_scan(0, 0, 0)",
+    "FROM pandas_scan(0)",
+    "FROM python_map_function()",
+    "FROM read_duckdb('OUTSIDE')",
+    "FROM which_secret('s3://x', 's3')",
 ]
 
 
@@ -318,6 +350,22 @@ def test_what_may_be_asked(asked: Lake) -> None:
     assert asked.query("SELECT 'sqlite_scan(' AS query, 3 AS n").to_pylist()[0]["n"] == 3
     for explain in ("EXPLAIN", "EXPLAIN ANALYZE", "explain (analyze, format json)"):
         assert asked.query(f"{explain} SELECT * FROM lab").num_rows == 1
+    for question in (
+        "FROM lake.snapshots()",
+        "FROM range(3) AS r(i) JOIN generate_series(1, 2) AS g(i) USING (i)",
+        "FROM unnest([1, 2])",
+        "FROM json_each('[1, 2]')",
+        "FROM duckdb_tables()",
+        "FROM pragma_table_info('lab')",
+        "SHOW TABLES",
+        "SUMMARIZE lab",
+        "PIVOT lab ON lab_id IN ('a') USING count(*)",
+        'SELECT repeat(\'a\', 3), \'x\' AS "a""function_name"":""write_log"',
+        'SELECT \'"type":"TABLE_FUNCTION","function_name":"sqlite_scan"\' FROM range(1)',
+        "SELECT 1 AS query, 2 AS checkpoint",
+        f"SELECT {'+'.join(['1'] * 900)} AS n",
+    ):
+        assert asked.query(question).num_rows
     (unit,) = asked.query("SELECT unit_key, state FROM work_unit").to_pylist()
     assert unit == {"unit_key": "u", "state": "done"}
 
