@@ -54,7 +54,8 @@ def test_the_crop_shows_the_particle(finished: Any, tmp_path: Path) -> None:
     made = trace(finished.lake, ids[0]["id"], tmp_path / "new" / "crop.png")
     crop = cv2.imread(str(made.picture))
     assert crop is not None
-    assert min(crop.shape[:2]) > 20
+    # Some 90 px with its surroundings, enlarged by a whole number until 600 would be passed.
+    assert 300 < max(crop.shape[:2]) <= 600
 
 
 @pytest.mark.parametrize("what", ["raw file", "pixels", "label image"])

@@ -26,6 +26,8 @@ JOIN segmentation_run r ON r.segmentation_run_id = s.segmentation_run_id
 LEFT JOIN work_unit w ON w.unit_key = p.unit_key
 WHERE mo.particle_id = ?
 """
+MIN_CROP_PX = 600
+"""A smaller crop is enlarged by a whole number up to this longer side, to show the outline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,4 +114,6 @@ def _draw(target: Path, row: dict[str, Any], pixels: Any, labels: Any, margin_px
     x = slice(max(0, row["bbox_min_x_px"] - margin_px), row["bbox_max_x_px"] + margin_px)
     only = (labels[y, x] == row["label"]).astype("uint8")
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_overlay(target, pixels[y, x], only, groups={1: row["shape_group"] or 1})
+    write_overlay(
+        target, pixels[y, x], only, groups={1: row["shape_group"] or 1}, min_side_px=MIN_CROP_PX
+    )
