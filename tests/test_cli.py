@@ -98,7 +98,7 @@ def test_help_and_version_are_quick_because_nothing_heavy_is_imported() -> None:
         (["sql", "SELECT nonsense FROM particle"], "nonsense"),
         (["sql", "SELECT 1", "--format", "xml"], "table, csv, json, parquet"),
         (["sql", "SELECT 1", "--format", "parquet"], "--out"),
-        (["sql", "SELECT 1", "--format", "csv", "--out", "nowhere/x.csv"], "nowhere"),
+        (["sql", "SELECT 1", "--format", "csv", "--out", "{broken}/x.csv"], "not a folder"),
         (["sql", "DELETE FROM particle"], "only questions are answered"),
         (["sql", "CREATE TABLE x (y INT)"], "only questions are answered"),
         (["sql", "SELECT 1; DROP TABLE particle"], "one statement"),
