@@ -215,3 +215,16 @@ def test_one_family_is_one_group(family):
     table, _ = families({family: 250})
     found = group(table, GroupSettings(null_runs=3, seeds=3, k_max=5))
     assert found.k == 1, found.reason
+
+
+def test_how_sure_the_network_is_of_d_makes_no_group() -> None:
+    # One population; d = 2 throughout, but an eighth of the answers lean a little towards d = 3.
+    rng = np.random.default_rng(5)
+    n = 800
+    leaning = np.where(rng.random(n) < 0.125, rng.uniform(0.1, 0.25, n), rng.uniform(0, 0.04, n))
+    table = {
+        "p": np.exp(rng.normal(2.0, 0.2, n)),
+        "d_mean": 2.0 + leaning,
+        "L_ratio": rng.normal(0.92, 0.02, n),
+    }
+    assert group(table, GroupSettings(dataset="parameters")).k == 1
