@@ -267,35 +267,46 @@ def _refused(item: IngestItem, frame: int, error: PictureError) -> Failure:
     )
 
 
-_IDENTITY = {
-    "micrograph": ("micrograph_id", "pixel_size_y_nm", "pixel_size_x_nm"),
-    "micrograph_location": ("micrograph_id", "experiment_id", "path"),
+_NEWS = {
+    "micrograph": (
+        ("micrograph_id", "image_path"),
+        ("pixel_size_y_nm", "pixel_size_x_nm", "pixel_size_trust"),
+    ),
+    "micrograph_location": (("host", "path", "micrograph_id"), ("experiment_id",)),
 }
+"""By table: what a row is about, and what of it makes a newer row worth writing."""
 
 
 class _Newcomers:
-    """Drops rows that the lake has: the same bytes are one micrograph, with two locations.
+    """Drops rows that say what the newest row already says.
 
-    A micrograph whose pixel size was corrected is news: its newer row is the current one.
+    The same bytes are one micrograph, with two locations. A corrected pixel size, or another
+    experiment for the same file, is news: its newer row is the current one.
     """
 
     def __init__(self, lake: Lake) -> None:
-        self._known = {
+        self._newest = {
             name: {
-                tuple(row.values())
-                for row in lake.query(f"SELECT {', '.join(columns)} FROM {name}").to_pylist()
+                _cut(row, about): _cut(row, says)
+                for row in lake.query(
+                    f"SELECT {', '.join((*about, *says))} FROM {name} ORDER BY created_at"
+                ).to_pylist()
             }
-            for name, columns in _IDENTITY.items()
+            for name, (about, says) in _NEWS.items()
         }
 
     def __call__(self, table: str, rows: pa.Table) -> pa.Table:
-        columns, known = _IDENTITY[table], self._known[table]
+        (about, says), newest = _NEWS[table], self._newest[table]
         fresh = []
-        for row in rows.select(list(columns)).to_pylist():
-            identity = tuple(row.values())
-            fresh.append(identity not in known)
-            known.add(identity)
+        for row in rows.select([*about, *says]).to_pylist():
+            what, said = _cut(row, about), _cut(row, says)
+            fresh.append(newest.get(what) != said)
+            newest[what] = said
         return rows.filter(pa.array(fresh, pa.bool_()))
+
+
+def _cut(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(row[column] for column in columns)
 
 
 def _write_experiments(lake: Lake, sheet: SampleSheet) -> None:

@@ -168,11 +168,12 @@ def bring_back(lake: Lake, table: str, column: str, keys: Sequence[str]) -> int:
 
     A way of working that was left and is taken up again has nothing to compute, but its rows must
     be the current ones. Returns the number of rows written; where several of ``keys`` have rows
-    for one value of ``column`` and one of them is current, that one stays.
+    for one value of ``column`` and one of them is the newest, that one stays.
     """
     rows = lake.query(
         f'SELECT DISTINCT ON (t.unit_key, t.{column}) t.* FROM "{table}" t '
-        f'JOIN "{table}_current" c ON t.{column} = c.{column} '
+        f'JOIN (SELECT DISTINCT ON ({column}) {column}, unit_key FROM "{table}" '
+        f"ORDER BY {column}, created_at DESC) c ON t.{column} = c.{column} "
         "WHERE t.unit_key IN (SELECT unnest($keys)) "
         "AND c.unit_key NOT IN (SELECT unnest($keys)) ORDER BY t.unit_key, t.created_at DESC",
         {"keys": list(keys)},
