@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, suppress, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -305,7 +305,9 @@ def _connection() -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": "false",
         }
     )
-    connection.execute("SET enable_progress_bar = false")  # it would mix with our own output
+    # A bar would mix with our own output. A notebook without ipywidgets has none, and says so.
+    with suppress(duckdb.Error):
+        connection.execute("SET enable_progress_bar = false")
     for name in _EXTENSIONS:
         connection.execute(f"LOAD '{extension_path(name)}'")
     return connection
