@@ -112,7 +112,9 @@ def _refuse_functions(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     DuckDB's own parser says what is called: its JSON escapes the quotes within names and texts, so
     nothing that somebody wrote can look like one of its keys.
     """
-    row = connection.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchone()
+    # As a literal: a bound parameter makes DuckDB import pandas, a third of a second.
+    literal = "'" + sql.replace("'", "''") + "'"
+    row = connection.execute(f"SELECT json_serialize_sql({literal})").fetchone()
     parsed = str(row[0]) if row else ""
     if not parsed.startswith('{"error":false'):
         raise QueryError(
