@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from nanolake.simulate.lettering import Mask, Pixels, lay, text_sheet
+from nanolake.simulate.marks import draw_mark
 from nanolake.simulate.settings import MicrographSettings
-
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-Mask = NDArray[np.bool_]
 
 
 def print_on(settings: MicrographSettings, pixels: Pixels) -> tuple[Pixels, Mask]:
     """Return a copy of the picture with what the settings print on it, and where print lies.
 
-    The mask holds the whole box of each printed thing.
+    The mask holds the whole box of each printed thing, save of outlines drawn over the picture
+    (`Mark` of kind ``rectangle``, ``ellipse``, ``line``, ``arrow``), which hide nothing.
     """
     printed = pixels.copy()
     mask = np.zeros(pixels.shape, bool)
@@ -26,10 +22,12 @@ def print_on(settings: MicrographSettings, pixels: Pixels) -> tuple[Pixels, Mask
     if settings.data_bar:
         _data_bar(settings, printed, mask, white)
     if settings.letter:
-        sheet = _text(settings.letter, round(1.3 * size), round(0.35 * size))
-        _lay(printed, mask, sheet, (0, 0), 0, white)
+        sheet = text_sheet(settings.letter, round(1.3 * size), round(0.35 * size))
+        mask[lay(printed, sheet, (0, 0), 0, white)] = True
     if settings.scale_bar != "none":
         _scale_bar(settings, printed, mask, size, white)
+    for mark in settings.marks:
+        draw_mark(mark, printed, mask, white)
     return printed, mask
 
 
@@ -51,7 +49,7 @@ def _scale_bar(
     length_nm = bar_length_nm(settings.width_px, settings.pixel_size_nm)
     words = f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
     length = round(length_nm / settings.pixel_size_nm)
-    text = _text(words, size, 2)
+    text = text_sheet(words, size, 2)
     thick, pad = max(3, size // 5), max(4, size // 3)
     width = max(length, text.shape[1]) + 2 * pad
     sheet = np.zeros((text.shape[0] + thick + 3 * pad // 2, width), np.uint8)
@@ -63,55 +61,18 @@ def _scale_bar(
     corner = max(0, floor - sheet.shape[0] - pad), pad
     ink = white if settings.scale_bar == "white" else 0
     paper = white if settings.scale_bar == "boxed" else None
-    _lay(pixels, mask, sheet, corner, ink, paper)
+    mask[lay(pixels, sheet, corner, ink, paper)] = True
 
 
 def _data_bar(settings: MicrographSettings, pixels: Pixels, mask: Mask, white: int) -> None:
     height = _bar_height(settings)
     words = f"HV=200kV   {settings.pixel_size_nm:.4g} nm/px   {settings.width_px} px   BF"
     sheet = np.zeros((height, settings.width_px), np.uint8)
-    text = _text(words, round(0.6 * height), 1)[:height, : settings.width_px - height]
+    text = text_sheet(words, round(0.6 * height), 1)[:height, : settings.width_px - height]
     top = (height - text.shape[0]) // 2
     sheet[top : top + text.shape[0], height // 2 : height // 2 + text.shape[1]] = text
-    _lay(pixels, mask, sheet, (settings.height_px - height, 0), white, 0)
+    mask[lay(pixels, sheet, (settings.height_px - height, 0), white, 0)] = True
 
 
 def _bar_height(settings: MicrographSettings) -> int:
     return max(14, settings.height_px // 20)
-
-
-def _lay(
-    pixels: Pixels,
-    mask: Mask,
-    sheet: NDArray[np.uint8],
-    corner: tuple[int, int],
-    ink: int,
-    paper: int | None,
-) -> None:
-    """Blend ink where the sheet is set, over the paper where there is one; changes its inputs."""
-    sheet = sheet[: pixels.shape[0] - corner[0], : pixels.shape[1] - corner[1]]
-    box = tuple(slice(c, c + n) for c, n in zip(corner, sheet.shape, strict=True))
-    under = pixels[box] if paper is None else paper
-    share = sheet / 255.0
-    pixels[box] = np.rint(share * ink + (1.0 - share) * under).astype(pixels.dtype)
-    mask[box] = True
-
-
-def _text(words: str, size: int, pad: int) -> NDArray[np.uint8]:
-    """Return the words as a sheet, 255 on ink and 0 elsewhere."""
-    import cv2
-
-    sheet = np.zeros((2 * size + 2 * pad, (size + 2) * len(words) + 2 * pad), np.uint8)
-    _, sheet = cv2.putText(sheet, words, (pad, size + pad), (255, 255, 255), _font(), size, 500)
-    rows, columns = np.flatnonzero(sheet.any(axis=1)), np.flatnonzero(sheet.any(axis=0))
-    if not rows.size:
-        return np.zeros((size, 1), np.uint8)
-    inked = sheet[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.pad(inked, pad)
-
-
-@lru_cache(maxsize=1)
-def _font() -> Any:
-    import cv2
-
-    return cv2.FontFace("sans")

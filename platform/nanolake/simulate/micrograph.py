@@ -31,7 +31,7 @@ from nanolake.simulate.camera import compress, expose, record
 from nanolake.simulate.families import Draws, draw_particles
 from nanolake.simulate.settings import MicrographSettings
 from nanolake.simulate.stamp import Stamp, make_stamp
-from nanolake.simulate.texture import beam, film_depth
+from nanolake.simulate.texture import beam, film_depth, with_cloud
 from nanolake.simulate.truth import SimulatedMicrograph, paint, particle_table
 
 
@@ -58,13 +58,16 @@ def simulate_micrograph(settings: MicrographSettings, seed: int) -> SimulatedMic
     stamps = _stamps(settings, draws, particle_rng)
     placement = arrange(settings, stamps, sites, place_rng)
     painted = paint(settings, stamps, placement)
-    film, light = film_depth(settings, stage_rng), beam(settings, stage_rng)
+    film = film_depth(settings, stage_rng, painted.depth)
+    film = with_cloud(settings, film, painted.depth)
+    light = beam(settings, stage_rng)
     signal = expose(settings, film, painted.depth, light)
     pixels, printed = print_on(settings, record(settings, signal, noise_rng))
     labels, particles = particle_table(settings, draws, stamps, placement, painted, printed)
     return SimulatedMicrograph(
         pixels=compress(settings, pixels),
         labels=labels,
+        printed=printed,
         particles=particles,
         pixel_size_nm=settings.pixel_size_nm,
         settings=settings,

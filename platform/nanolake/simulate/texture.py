@@ -5,23 +5,43 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nanolake.simulate.noise import smooth
 from nanolake.simulate.settings import MicrographSettings
+from nanolake.simulate.support import add_support
 
 Single = NDArray[np.float32]
 
 
-def film_depth(settings: MicrographSettings, rng: np.random.Generator) -> Single:
-    """Return the optical depth of the film, never below 0: grain, slow mottle, dirt, holes."""
+def film_depth(
+    settings: MicrographSettings, rng: np.random.Generator, particles: Single | None = None
+) -> Single:
+    """Return the optical depth of the film, never below 0: grain, mottle, dirt, holes, supports.
+
+    ``particles`` is their optical depth, where known: some supports lie under them.
+    """
     shape = settings.height_px, settings.width_px
     depth = np.full(shape, settings.film_depth, np.float32)
     if settings.film_texture:
-        depth += settings.film_texture * _grain(shape, rng)
+        depth += settings.film_texture * _grain(shape, rng, settings.film_grain_px)
+    if settings.film_speckle:
+        depth += settings.film_speckle * _speckle(shape, rng, settings.film_speckle_px)
     if settings.film_mottle:
         depth += settings.film_mottle * _mottle(shape, rng)
     _add_specks(depth, settings, rng)
     for _ in range(settings.hole_count):
         depth *= _hole(shape, rng)
+    where = np.zeros(shape, np.float32) if particles is None else particles
+    for support in settings.supports:
+        depth = add_support(support, depth, where, rng)
     return np.maximum(depth, 0.0)
+
+
+def with_cloud(settings: MicrographSettings, film: Single, particles: Single) -> Single:
+    """Return the film with the faint cloud around the particles, fading over twice its reach."""
+    if not settings.ligand_depth:
+        return film
+    near = smooth((particles > 0).astype(np.float32), settings.ligand_px)
+    return np.asarray(film + settings.ligand_depth * np.minimum(2.0 * near, 1.0), np.float32)
 
 
 def beam(settings: MicrographSettings, rng: np.random.Generator) -> Single:
@@ -34,16 +54,28 @@ def beam(settings: MicrographSettings, rng: np.random.Generator) -> Single:
     bow = (y - np.float32(centre_y)) ** 2 + (x - np.float32(centre_x)) ** 2
     fall = bow - slope
     fall = (fall - fall.min()) / (fall.max() - fall.min())
-    return np.asarray(1.0 - np.float32(settings.illumination) * fall, np.float32)
+    light = np.asarray(1.0 - np.float32(settings.illumination) * fall, np.float32)
+    if settings.vignette:
+        light *= 1.0 - np.float32(settings.vignette) * (0.5 * (x * x + y * y)) ** 2
+    return light
 
 
-def _grain(shape: tuple[int, int], rng: np.random.Generator) -> Single:
-    """Amorphous carbon: noise in the band between 1 and 3 px, sd 1."""
-    import cv2
-
+def _grain(shape: tuple[int, int], rng: np.random.Generator, size_px: float) -> Single:
+    """Amorphous carbon: noise in the band between ``size_px`` and three times that, sd 1."""
     noise = rng.standard_normal(shape, np.float32)
-    grain = cv2.GaussianBlur(noise, (0, 0), 1.0) - 0.7 * cv2.GaussianBlur(noise, (0, 0), 3.0)
+    grain = smooth(noise, size_px) - 0.7 * smooth(noise, 3.0 * size_px)
     return np.asarray(grain / grain.std(), np.float32)
+
+
+def _speckle(shape: tuple[int, int], rng: np.random.Generator, wave_px: float) -> Single:
+    """Noise of one wavelength, sd 1: what a contrast transfer function leaves of white noise.
+
+    The difference of two blurs of sd s and 1.25 s passes waves of about 5.6 s best.
+    """
+    sd = wave_px / 5.6
+    noise = rng.standard_normal(shape, np.float32)
+    wave = smooth(noise, sd) - smooth(noise, 1.25 * sd)
+    return np.asarray(wave / wave.std(), np.float32)
 
 
 def _mottle(shape: tuple[int, int], rng: np.random.Generator) -> Single:

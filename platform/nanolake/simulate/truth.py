@@ -32,6 +32,8 @@ class SimulatedMicrograph:
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
     labels: Labels
     """0 is background; the particle on top owns a pixel."""
+    printed: NDArray[np.bool_]
+    """(y, x): True in the box of everything printed; outlines drawn over it do not count."""
     particles: Mapping[str, NDArray[Any]]
     pixel_size_nm: float
     settings: MicrographSettings
