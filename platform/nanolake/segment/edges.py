@@ -10,12 +10,15 @@ line between touching particles stays where it was.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.segment.edge_fit import EdgeFit, Profiles, fit_edges
+from nanolake.segment.instances import areas_of
 
 Grey = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -87,50 +90,99 @@ class Band:
         outside, nearest = cv2.distanceTransformWithLabels(
             empty, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
         )
-        depth = cv2.distanceTransform(1 - empty, cv2.DIST_L2, cv2.DIST_MASK_5)
-        cv2.subtract(depth, outside, dst=depth)
-        place = np.flatnonzero(cv2.inRange(depth, -float(reach), float(reach)))
-        filled = empty.ravel() == 0
-        owner = np.zeros(int(np.count_nonzero(filled)) + 1, np.int32)
-        owner[nearest.ravel()[filled]] = labels.ravel()[filled]
-        deep = depth.ravel()[place]
-        return cls(
-            place=place,
-            label=owner[nearest.ravel()[place]],
-            depth=deep - np.copysign(np.float32(0.5), deep),
+        inside = cv2.distanceTransform(1 - empty, cv2.DIST_L2, cv2.DIST_MASK_5)
+        owner = _owners(labels.ravel(), nearest.ravel())
+        place, label, depth = _near_outline(
+            inside.ravel(), outside.ravel(), nearest.ravel(), owner, np.float32(reach)
         )
+        return cls(place=place, label=label, depth=depth)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _owners(labels: Labels, nearest: Labels) -> Any:
+    """The label of each filled pixel, by the number that the distance transform gave it."""
+    owner = np.zeros(nearest.max() + 1, np.int32)
+    for index in range(labels.size):
+        if labels[index]:
+            owner[nearest[index]] = labels[index]
+    return owner
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _near_outline(
+    inside: Grey, outside: Grey, nearest: Labels, owner: Labels, reach: np.float32
+) -> Any:
+    """Place, owner and signed depth of the pixels within ``reach`` of the outline."""
+    total = 0
+    for index in range(inside.size):
+        total += abs(inside[index] - outside[index]) <= reach
+    place = np.empty(total, np.int64)
+    label = np.empty(total, np.int32)
+    depth = np.empty(total, np.float32)
+    row = 0
+    for index in range(inside.size):
+        deep = inside[index] - outside[index]
+        if abs(deep) <= reach:
+            place[row], label[row] = index, owner[nearest[index]]
+            depth[row] = deep - np.float32(0.5) if deep >= 0 else deep + np.float32(0.5)
+            row += 1
+    return place, label, depth
 
 
 def _profiles(labels: Labels, band: Band, values: Grey, reach: int) -> Profiles:
     """Mean depth and height of each label in steps of 1 px of depth; row 0 is no particle."""
-    area = np.maximum(np.bincount(labels.ravel()), 1).astype(float)
-    shape = (area.size, 2 * reach)
-    step = np.clip(np.floor(band.depth).astype(np.int64) + reach, 0, shape[1] - 1)
-    cell = band.label * np.int64(shape[1]) + step
-    weight = np.bincount(cell, minlength=shape[0] * shape[1])
-    depth, height = (
-        np.bincount(cell, v, minlength=weight.size) / np.maximum(weight, 1)
-        for v in (band.depth, values)
-    )
-    return Profiles(
-        depth=depth.reshape(shape),
-        height=height.reshape(shape),
-        weight=weight.reshape(shape).astype(float),
-        area=area,
-    )
+    area = np.maximum(areas_of(labels), 1).astype(float)
+    weight, depth, height = _summed(band.label, band.depth, values, area.size, reach)
+    many = np.maximum(weight, 1)
+    return Profiles(depth=depth / many, height=height / many, weight=weight, area=area)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _summed(label: Labels, depth: Grey, values: Grey, count: int, reach: int) -> Any:
+    """Number of pixels and sums of depth and value, (3, count, 2 reach) by label and depth."""
+    sums = np.zeros((3, count, 2 * reach))
+    for row in range(label.size):
+        step = min(max(int(np.floor(depth[row])) + reach, 0), 2 * reach - 1)
+        sums[0, label[row], step] += 1
+        sums[1, label[row], step] += depth[row]
+        sums[2, label[row], step] += values[row]
+    return sums
 
 
 def _redrawn(labels: Labels, band: Band, values: Grey, fit: EdgeFit, farthest_px: float) -> Labels:
     """Cut the band at each label's level, near its edge only, and smooth away single pixels."""
     known = np.isfinite(fit.misfit) & (np.abs(fit.offset_px) < farthest_px)
-    offset = np.where(known, fit.offset_px, 0).astype(np.float32)[band.label]
-    level = np.where(known, fit.level, np.nan).astype(np.float32)[band.label]
-    from_edge = band.depth - offset
-    width = 2 * fit.blur_px + 1
-    inside = (from_edge > width) | ((from_edge > -width) & (values > level))
+    offset = np.where(known, fit.offset_px, 0).astype(np.float32)
+    level = np.where(known, fit.level, np.nan).astype(np.float32)
+    width = np.float32(2 * fit.blur_px + 1)
     mask = (labels > 0).view(np.uint8)
-    mask.ravel()[band.place] = np.where(known[band.label], inside, band.depth > 0)
     drawn = labels.copy()
-    drawn.ravel()[band.place] = band.label
+    _cut(drawn.ravel(), mask.ravel(), band.place, band.label, band.depth, values,
+         known, offset, level, width)  # fmt: skip
     drawn[cv2.medianBlur(mask, 3) == 0] = 0
     return drawn
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _cut(
+    drawn: Labels,
+    mask: NDArray[np.uint8],
+    place: NDArray[np.int64],
+    label: Labels,
+    depth: Grey,
+    values: Grey,
+    known: NDArray[np.bool_],
+    offset: Grey,
+    level: Grey,
+    width: np.float32,
+) -> None:
+    """Write the band's owners to ``drawn``, and to ``mask`` (both flat) which pixels are inside.
+
+    ``known``, ``offset`` and ``level`` are by label; where nothing is known the outline stays.
+    """
+    for row in range(place.size):
+        owner = label[row]
+        drawn[place[row]] = owner
+        from_edge = depth[row] - offset[owner]
+        inside = from_edge > width or (from_edge > -width and values[row] > level[owner])
+        mask[place[row]] = inside if known[owner] else depth[row] > 0

@@ -34,12 +34,12 @@ def areas_of(labels: NDArray[np.int32]) -> NDArray[np.int64]:
     return areas
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _count(labels: NDArray[np.int32]) -> Any:
     areas = np.zeros(max(labels.max(), 0) + 1, np.int64)
     for label in labels:
-        areas[label] += 1
-    areas[0] = 0
+        if label:
+            areas[label] += 1
     return areas
 
 
@@ -49,7 +49,7 @@ def first_pixels(labels: NDArray[np.int32], size: int) -> NDArray[np.int64]:
     return first
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _first(labels: NDArray[np.int32], size: int) -> Any:
     first = np.full(size, labels.size, np.int64)
     for index in range(labels.size - 1, -1, -1):

@@ -37,9 +37,7 @@ def fill_holes(mask: Mask, typical_area_px: float) -> Mask:
     that bend inwards. In between a gap cannot be told from a core by its few pixels and stays
     open; holes larger than two particles stay too.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (~mask).view(np.uint8), connectivity=4
-    )
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).view(np.uint8), connectivity=4)
     height, width = mask.shape
     x, y, w, h, area = stats.T
     inner = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
@@ -50,7 +48,7 @@ def fill_holes(mask: Mask, typical_area_px: float) -> Mask:
     for index in np.flatnonzero(doubtful):
         box = (slice(y[index], y[index] + h[index]), slice(x[index], x[index] + w[index]))
         fill[index] = solidity(labels[box] == index) > _ROUND_HOLE
-    return mask | fill[labels] if count > 1 else mask
+    return mask | fill[labels] if fill.any() else mask
 
 
 def solidity(region: Mask) -> float:

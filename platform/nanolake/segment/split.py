@@ -50,36 +50,38 @@ def split_touching(
     -----
     Depths are ranked in steps of 1/64 px. Neighbours are the eight around a pixel.
     """
-    ranks = np.asarray(cv2.multiply(depth, float(_LEVELS_PER_PX), dtype=cv2.CV_32S))
-    order = _deepest_first(ranks)
-    parent = np.full(depth.size, -1, dtype=np.int32)
-    _flood(ranks.ravel(), order, parent, depth.shape[1], height_px * _LEVELS_PER_PX, relative)
-    return np.asarray(_number(parent).reshape(depth.shape))
+    ranks = cv2.multiply(depth, float(_LEVELS_PER_PX), dtype=cv2.CV_32S)
+    ranks = np.asarray(cv2.copyMakeBorder(ranks, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0))
+    parent = np.full(ranks.size, -1, dtype=np.int32)
+    flat = ranks.ravel()
+    order = _deepest_first(flat)
+    _flood(flat, order, parent, ranks.shape[1], height_px * _LEVELS_PER_PX, relative)
+    _number(parent)
+    return np.invert(parent.reshape(ranks.shape)[1:-1, 1:-1], order="C")
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _deepest_first(ranks: NDArray[np.int32]) -> Any:
     """Flat indices of all pixels above 0, by falling rank, raster order within a rank."""
-    flat = ranks.ravel()
-    starts = np.zeros(flat.max() + 2, dtype=np.int64)
-    for value in flat:
+    starts = np.zeros(ranks.max() + 2, dtype=np.int64)
+    for value in ranks:
         starts[value] += 1
-    total = flat.size - starts[0]
+    total = ranks.size - starts[0]
     place = np.int64(0)
     for level in range(starts.size - 1, 0, -1):
         count = starts[level]
         starts[level] = place
         place += count
-    order = np.empty(total, dtype=np.int64)
-    for index in range(flat.size):
-        value = flat[index]
+    order = np.empty(total, dtype=np.int32)
+    for index in range(ranks.size):
+        value = ranks[index]
         if value > 0:
             order[starts[value]] = index
             starts[value] += 1
     return order
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _root(parent: NDArray[np.int32], index: int) -> int:
     while parent[index] != index:
         parent[index] = parent[parent[index]]
@@ -87,66 +89,65 @@ def _root(parent: NDArray[np.int32], index: int) -> int:
     return index
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _flood(
     ranks: NDArray[np.int32],
-    order: NDArray[np.int64],
+    order: NDArray[np.int32],
     parent: NDArray[np.int32],
     width: int,
     height: float,
     relative: float,
 ) -> None:
-    """Fill ``parent``: every root is the peak of one basin. ``ranks[root]`` is its height."""
-    rows = ranks.size // width
+    """Fill ``parent``: every root is the peak of one basin. ``ranks[root]`` is its height.
+
+    The picture's outermost pixels must be background, so that no neighbour lies outside.
+    """
+    steps = np.array([-width - 1, -width, 1 - width, -1, 1, width - 1, width, width + 1])
     for index in order:
-        y, x = index // width, index % width
-        home = -1
-        best = -1
-        for dy in range(-1, 2):
-            for dx in range(-1, 2):
-                ny, nx = y + dy, x + dx
-                if ny < 0 or nx < 0 or ny >= rows or nx >= width:
-                    continue
-                near = ny * width + nx
-                if parent[near] >= 0 and near != index and ranks[near] > best:
-                    best = ranks[near]
-                    home = near
+        home, best, last, several = -1, -1, -1, False
+        for step in steps:
+            near = index + step
+            above = parent[near]
+            if above >= 0:
+                if ranks[near] > best:
+                    best, home = ranks[near], near
+                several |= last >= 0 and above != last
+                last = above
         if home < 0:
             parent[index] = index
             continue
         home = _root(parent, home)
         parent[index] = home
-        for dy in range(-1, 2):
-            for dx in range(-1, 2):
-                ny, nx = y + dy, x + dx
-                if ny < 0 or nx < 0 or ny >= rows or nx >= width:
-                    continue
-                near = ny * width + nx
-                if parent[near] < 0:
-                    continue
-                other = _root(parent, near)
-                if other == home:
-                    continue
-                low, high = other, home
-                if ranks[low] > ranks[high] or (ranks[low] == ranks[high] and low < high):
-                    low, high = high, low
-                rise = ranks[low] - ranks[index]
-                if rise < height or rise < relative * ranks[low]:
-                    parent[low] = high
-                    home = high
+        if not several:
+            continue
+        for step in steps:
+            near = index + step
+            if parent[near] < 0 or parent[near] == home:
+                continue
+            other = _root(parent, near)
+            if other == home:
+                continue
+            low, high = other, home
+            if ranks[low] > ranks[high] or (ranks[low] == ranks[high] and low < high):
+                low, high = high, low
+            rise = ranks[low] - ranks[index]
+            if rise < height or rise < relative * ranks[low]:
+                parent[low] = high
+                home = high
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _number(parent: NDArray[np.int32]) -> Any:
-    """Basins numbered 1 … n in raster order of their first pixel."""
-    labels = np.zeros(parent.size, dtype=np.int32)
-    number = np.zeros(parent.size, dtype=np.int32)
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _number(parent: NDArray[np.int32]) -> None:
+    """Replace each pixel's parent by ``-1 - n``, basin n = 1 … in raster order of first pixels.
+
+    A pixel once numbered ends the search for its root, so no second array is needed.
+    """
     last = 0
     for index in range(parent.size):
-        if parent[index] >= 0:
-            root = _root(parent, index)
-            if number[root] == 0:
-                last += 1
-                number[root] = last
-            labels[index] = number[root]
-    return labels
+        root = index
+        while parent[root] >= 0 and parent[root] != root:
+            root = parent[root]
+        if parent[root] >= 0:
+            last += 1
+            parent[root] = -1 - last
+        parent[index] = parent[root]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +22,8 @@ from nanolake.segment.settings import SegmentSettings
 from nanolake.segment.split import distance_inside, split_touching
 
 Grey = NDArray[np.float32]
+A = TypeVar("A")
+B = TypeVar("B")
 
 _SHARE = 0.6
 _SMOOTHING = 0.025
@@ -42,10 +48,12 @@ def threshold(grey: Grey, settings: SegmentSettings) -> Segmentation:
         polarity = find_polarity(clean, settings.neck)
     bright = clean if polarity == "bright" else 1 - clean
     labels, scale = pieces(bright, settings.neck)
-    printed = printed_labels(labels, bright) if settings.remove_print else None
     cut = touching(labels, zones) if zones is not None else None
     found = scale.foreground
-    drawn = place_edges(labels, bright, found.background, found.sigma_px)
+    drawn, printed = _at_once(
+        lambda: place_edges(labels, bright, found.background, found.sigma_px),
+        lambda: printed_labels(labels, bright) if settings.remove_print else None,
+    )
     kept, excluded = keep_particles(labels, settings, printed, cut, drawn=drawn)
     if zones is not None:
         excluded["print"] += zones.count
@@ -55,10 +63,20 @@ def threshold(grey: Grey, settings: SegmentSettings) -> Segmentation:
 def find_polarity(grey: Grey, neck: float) -> str:
     """Tell ``dark`` from ``bright`` particles by the shapes of both phases."""
     small = reduced(grey, _POLARITY_PX)
-    dark, bright = (
-        describe_phase(pieces(picture, neck)[0]).likeness() for picture in (1 - small, small)
+    dark, bright = _at_once(
+        lambda: describe_phase(pieces(1 - small, neck)[0]).likeness(),
+        lambda: describe_phase(pieces(small, neck)[0]).likeness(),
     )
     return "bright" if bright > dark else "dark"
+
+
+def _at_once(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+    """Both results; in two threads where OpenCV may use more than one, as in a lone process."""
+    if cv2.getNumThreads() < 2:
+        return first(), second()
+    with ThreadPoolExecutor(1) as other:
+        later = other.submit(second)
+        return first(), later.result()
 
 
 @dataclass(frozen=True, kw_only=True)
