@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nanolake.simulate.any_lab import draw_settings
     from nanolake.simulate.experiments import DEMO_EXPERIMENTS, DemoTruth, write_demo
     from nanolake.simulate.micrograph import simulate_micrograph
     from nanolake.simulate.settings import Family, MicrographSettings
@@ -22,6 +23,7 @@ __all__ = [
     "MicrographSettings",
     "SimulatedMicrograph",
     "canonical",
+    "draw_settings",
     "outline",
     "radius",
     "simulate_micrograph",
@@ -35,6 +37,7 @@ _MODULES = {
     "MicrographSettings": "settings",
     "SimulatedMicrograph": "truth",
     "canonical": "superellipse",
+    "draw_settings": "any_lab",
     "outline": "superellipse",
     "radius": "superellipse",
     "simulate_micrograph": "micrograph",

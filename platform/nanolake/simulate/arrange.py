@@ -1,4 +1,4 @@
-"""Where particles lie: apart, clustered, touching, overlapping, or on lattice islands.
+"""Where particles lie: apart, clustered, touching, overlapping, in chains, on given sites.
 
 Collisions are tested with the particles' own pixels, so rods may lie side by side. When no free
 place is found for a particle, placing stops there: going on would let only the small ones in.
@@ -12,22 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.simulate.families import Draws, margin_px
+from nanolake.simulate.families import margin_px
 from nanolake.simulate.settings import MicrographSettings
+from nanolake.simulate.sites import Anchors, Sites, cluster_centres
 from nanolake.simulate.stamp import Stamp
-from nanolake.simulate.superellipse import outline
 
 TRIES = 400
 HOSTS = 24
-Anchors = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Sites:
-    """Lattice sites: anchors (n, 2) (y, x), px, and the turn of the particle on each."""
-
-    anchors: Anchors
-    phi_rad: NDArray[np.float64]
+BARE = 0.3
+"""Film less than this part of the way from its thinnest to its thickest carries no particle."""
+SQUEEZE = 0.06
+"""Part of itself by which a jammed particle that is no disc may cover its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,7 @@ class Canvas:
         self.rim = largest_half + int(np.ceil(self.margin)) + 2
         shape = settings.height_px + 2 * self.rim, settings.width_px + 2 * self.rim
         self.taken = np.zeros(shape, np.uint8)
+        self.support: Carrier | None = None
 
     def window(self, stamp: Stamp, y: int, x: int) -> tuple[slice, slice]:
         """Return the canvas window of a stamp whose anchor is frame pixel (y, x)."""
@@ -73,55 +69,56 @@ class Canvas:
         self.taken[self.window(stamp, y, x)] |= stamp.mask
 
 
+class Carrier:
+    """Where particles may sit on an uneven film: the likelier, the more film is under a pixel."""
+
+    def __init__(self, film: NDArray[np.float32]) -> None:
+        thin, thick = np.percentile(film[::3, ::3], [1.0, 99.0])
+        bare = thin + BARE * (thick - thin)
+        self.width = film.shape[1]
+        self.sum = np.cumsum(np.where(film > bare, film - thin, 0.0), dtype=np.float64)
+
+    def places(self, number: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw places (number, 2) (y, x), px; anywhere on a film without any unevenness."""
+        share = rng.random(number)
+        if self.sum[-1] <= 0.0:
+            pixel = (share * self.sum.size).astype(np.int64)
+        else:
+            pixel = np.searchsorted(self.sum, share * self.sum[-1], side="right")
+        return np.stack(np.divmod(pixel, self.width), axis=1).astype(np.float64)
+
+
 def arrange(
     settings: MicrographSettings,
     stamps: list[Stamp],
     sites: Sites | None,
     rng: np.random.Generator,
+    film: NDArray[np.float32] | None = None,
 ) -> Placement:
-    """Place the stamps in their order; fewer are placed than asked where the picture is full."""
+    """Place the stamps in their order; fewer are placed than asked where the picture is full.
+
+    ``film`` (y, x) is the film's optical depth, needed for ``on_support``.
+    """
     canvas = Canvas(settings, max((s.half for s in stamps), default=0))
     if sites is not None:
         return _fill_sites(canvas, stamps, sites.anchors)
+    if settings.on_support and film is not None:
+        canvas.support = Carrier(film)
     wish = rng.random(len(stamps))
-    centres = _cluster_centres(settings, rng)
+    centres = cluster_centres(settings, rng)
     anchors: list[tuple[int, int]] = []
     for index, stamp in enumerate(stamps):
         cover = _cover_asked(settings, wish[index], index, rng)
         place = None
         if cover is not None:
-            place = _against(canvas, stamp, stamps, anchors, cover, rng)
+            hosts = _hosts(settings, len(anchors), rng)
+            place = _against(canvas, stamp, stamps, anchors, cover, hosts, rng)
         place = place or _apart(canvas, stamp, centres, rng)
         if place is None:
             break
         canvas.add(stamp, *place)
         anchors.append(place)
     return _placement(list(range(len(anchors))), anchors)
-
-
-def lattice_sites(
-    settings: MicrographSettings, draws: Draws, rng: np.random.Generator
-) -> Sites | None:
-    """Return sites of lattice islands for ``close_packed``, None for other arrangements.
-
-    Outlines with d = 2 stand along the lattice, boxes on a rectangular and ellipses on a brick
-    lattice; all others stand at random on a hexagonal one. At most one site a particle: fewer
-    where the islands meet the border.
-    """
-    if settings.arrangement != "close_packed" or not draws.p.size:
-        return None
-    cell = _cell(settings, draws)
-    shares = _shares(draws.p.size, settings.cluster_count)
-    anchors, angles = [], []
-    for share, centre in zip(shares, _cluster_centres(settings, rng), strict=True):
-        angle = rng.uniform(0.0, 2.0 * np.pi)
-        places = _in_frame(settings, centre + _island(4 * share, cell, angle, rng))[:share]
-        anchors.append(places)
-        angles.append(np.full(len(places), angle))
-    turn = np.concatenate(angles)
-    phi = -turn if cell.aligned else rng.uniform(0.0, 2.0 * np.pi, turn.size)
-    phi = phi + rng.normal(0.0, 0.02, turn.size)
-    return Sites(np.rint(np.concatenate(anchors)).astype(np.int64), phi)
 
 
 def _cover_asked(
@@ -133,7 +130,7 @@ def _cover_asked(
         return None
     if wish < settings.overlap_fraction:
         return depth
-    if settings.arrangement == "touching":
+    if settings.arrangement in ("touching", "chain"):
         return 0.0 if index >= settings.cluster_count else None
     return 0.0 if wish < settings.overlap_fraction + settings.touching_fraction else None
 
@@ -158,6 +155,8 @@ def _proposals(
         near = centres[rng.integers(len(centres), size=TRIES)]
         places = near + rng.standard_normal((TRIES, 2)) * spread
         places = np.clip(places, -canvas.margin, size - 1 + canvas.margin)
+    elif canvas.support is not None:
+        places = canvas.support.places(TRIES, rng)
     else:
         places = rng.uniform(-canvas.margin, size - 1 + canvas.margin, (TRIES, 2))
     whole = np.rint(places).astype(np.int64)
@@ -171,10 +170,10 @@ def _against(
     stamps: list[Stamp],
     anchors: list[tuple[int, int]],
     cover: float,
+    hosts: Anchors,
     rng: np.random.Generator,
 ) -> tuple[int, int] | None:
     """Push the stamp towards earlier ones until it touches, or covers ``cover`` of itself."""
-    hosts = rng.integers(len(anchors), size=HOSTS)
     angles = rng.uniform(0.0, 2.0 * np.pi, HOSTS)
     most = int(cover * np.count_nonzero(stamp.mask))
     for host, angle in zip(hosts.tolist(), angles.tolist(), strict=True):
@@ -184,6 +183,13 @@ def _against(
         if place is not None and canvas.allowed(stamp, *place):
             return place
     return None
+
+
+def _hosts(settings: MicrographSettings, placed: int, rng: np.random.Generator) -> Anchors:
+    """Return which earlier particles to try, in turn: any; in a chain the last one first."""
+    if settings.arrangement == "chain" and rng.random() >= settings.branching:
+        return np.maximum(placed - 1 - np.arange(HOSTS) // 8, 0)
+    return rng.integers(placed, size=HOSTS)
 
 
 def _path(start: tuple[int, int], angle: float, distance: float) -> list[tuple[int, int]]:
@@ -212,8 +218,11 @@ def _push(
 def _fill_sites(canvas: Canvas, stamps: list[Stamp], sites: Anchors) -> Placement:
     """Put stamp k, which was turned for site k, there; one that does not fit leaves a vacancy."""
     index, anchors = [], []
+    squeeze = SQUEEZE if canvas.settings.arrangement == "jammed" else 0.0
     for k, (stamp, (y, x)) in enumerate(zip(stamps, sites.tolist(), strict=True)):
-        if canvas.allowed(stamp, y, x) and not canvas.covered(stamp, y, x):
+        if not canvas.allowed(stamp, y, x):
+            continue
+        if canvas.covered(stamp, y, x) <= squeeze * np.count_nonzero(stamp.mask):
             canvas.add(stamp, y, x)
             index.append(k)
             anchors.append((y, x))
@@ -222,59 +231,3 @@ def _fill_sites(canvas: Canvas, stamps: list[Stamp], sites: Anchors) -> Placemen
 
 def _placement(index: list[int], anchors: list[tuple[int, int]]) -> Placement:
     return Placement(np.array(index, np.int64), np.array(anchors, np.int64).reshape(-1, 2))
-
-
-@dataclass(frozen=True)
-class _Cell:
-    step_y: float
-    step_x: float
-    brick: bool
-    """Every second row is shifted by half a step."""
-    aligned: bool
-
-
-def _cell(settings: MicrographSettings, draws: Draws) -> _Cell:
-    """Return the lattice cell, px, of the commonest family, with room for its spread."""
-    family = settings.families[int(np.bincount(draws.family).argmax())]
-    room = 1.0 + 1.5 * family.diameter_sd_nm / family.diameter_nm
-    diameter_px = room * family.diameter_nm / settings.pixel_size_nm
-    points = outline(family.p, family.d, family.l_ratio, area=np.pi / 4.0 * diameter_px**2)
-    aligned = family.d == 2
-    brick = not (aligned and family.p > 2.5)
-    step_y, step_x = np.ptp(points, axis=0)
-    if not aligned:
-        step_y = step_x = 2.0 * np.hypot(*points.T).max()
-    squeeze = np.sqrt(0.75) if brick else 1.0
-    gap = settings.gap_px
-    return _Cell(float(squeeze * (step_y + gap)), float(step_x + gap), brick, aligned)
-
-
-def _island(
-    number: int, cell: _Cell, angle: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return ``number`` lattice points about the origin, a ragged disc, nearest first."""
-    reach = int(np.ceil(np.sqrt(number))) + 2
-    row, column = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).astype(float)
-    y = row * cell.step_y + rng.normal(0.0, 0.3, row.size)
-    x = (column + 0.5 * cell.brick * (row % 2)) * cell.step_x + rng.normal(0.0, 0.3, row.size)
-    near = np.argsort(np.hypot(y, x) * rng.uniform(0.9, 1.1, y.size), kind="stable")[:number]
-    y, x = y[near], x[near]
-    cos, sin = np.cos(angle), np.sin(angle)
-    return np.stack([y * cos + x * sin, x * cos - y * sin], axis=1)
-
-
-def _in_frame(settings: MicrographSettings, places: NDArray[np.float64]) -> NDArray[np.float64]:
-    margin = margin_px(settings)
-    size = np.array([settings.height_px, settings.width_px])
-    inside = np.all((places > -margin) & (places < size - 1 + margin), axis=1)
-    return np.asarray(places[inside], np.float64)
-
-
-def _cluster_centres(settings: MicrographSettings, rng: np.random.Generator) -> NDArray[np.float64]:
-    size = np.array([settings.height_px, settings.width_px])
-    centres = rng.uniform(0.15, 0.85, (settings.cluster_count, 2)) * size
-    return np.asarray(centres, np.float64)
-
-
-def _shares(number: int, parts: int) -> list[int]:
-    return [len(part) for part in np.array_split(np.arange(number), parts)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,18 @@ def draw_particles(settings: MicrographSettings, rng: np.random.Generator) -> Dr
         phi_rad=rng.uniform(0.0, 2.0 * np.pi, number),
         diameter_px=diameter_nm / settings.pixel_size_nm,
         depth=_depths(settings.families, family, diameter_nm, rng),
+    )
+
+
+def recorded(settings: MicrographSettings, draws: Draws) -> Draws:
+    """Return what the truth may say: p and l_ratio NaN and d 0 where eq. 1 is not the outline."""
+    other = np.array([f.solid != "outline" or f.waist > 0.0 for f in settings.families])
+    unknown = other[draws.family]
+    return replace(
+        draws,
+        p=np.where(unknown, np.nan, draws.p),
+        d=np.where(unknown, 0, draws.d),
+        l_ratio=np.where(unknown, np.nan, draws.l_ratio),
     )
 
 
@@ -114,7 +126,11 @@ def _depths(
     diameter_nm: Floats,
     rng: np.random.Generator,
 ) -> Floats:
-    """Beer-Lambert: the depth goes with the thickness, and the thickness with the diameter."""
+    """Beer-Lambert: the depth goes with the thickness, and the thickness with the diameter.
+
+    No particle is fainter than its family's ``contrast_floor``.
+    """
     mean_depth = -np.log1p(-_of(families, "contrast", family))
     spread = np.exp(_of(families, "contrast_sd", family) * rng.standard_normal(family.size))
-    return np.asarray(mean_depth * diameter_nm / _of(families, "diameter_nm", family) * spread)
+    depth = mean_depth * diameter_nm / _of(families, "diameter_nm", family) * spread
+    return np.asarray(np.maximum(depth, -np.log1p(-_of(families, "contrast_floor", family))))

@@ -26,10 +26,11 @@ import numpy as np
 
 from nanolake.errors import SettingsError
 from nanolake.simulate.annotate import print_on
-from nanolake.simulate.arrange import Sites, arrange, lattice_sites
+from nanolake.simulate.arrange import arrange
 from nanolake.simulate.camera import compress, expose, record
-from nanolake.simulate.families import Draws, draw_particles
+from nanolake.simulate.families import Draws, draw_particles, recorded
 from nanolake.simulate.settings import MicrographSettings
+from nanolake.simulate.sites import Sites, find_sites
 from nanolake.simulate.stamp import Stamp, make_stamp
 from nanolake.simulate.texture import beam, film_depth, with_cloud
 from nanolake.simulate.truth import SimulatedMicrograph, paint, particle_table
@@ -53,17 +54,21 @@ def simulate_micrograph(settings: MicrographSettings, seed: int) -> SimulatedMic
     """
     particle_rng, place_rng, stage_rng, noise_rng = _streams(seed)
     draws = draw_particles(settings, particle_rng)
-    sites = lattice_sites(settings, draws, place_rng)
+    sites = find_sites(settings, draws, place_rng)
     draws = draws if sites is None else _turned(draws, sites)
     stamps = _stamps(settings, draws, particle_rng)
-    placement = arrange(settings, stamps, sites, place_rng)
+    film = film_depth(settings, stage_rng) if settings.on_support else None
+    placement = arrange(settings, stamps, sites, place_rng, film)
     painted = paint(settings, stamps, placement)
-    film = film_depth(settings, stage_rng, painted.depth)
+    if film is None:
+        film = film_depth(settings, stage_rng, painted.depth)
     film = with_cloud(settings, film, painted.depth)
     light = beam(settings, stage_rng)
     signal = expose(settings, film, painted.depth, light)
     pixels, printed = print_on(settings, record(settings, signal, noise_rng))
-    labels, particles = particle_table(settings, draws, stamps, placement, painted, printed)
+    labels, particles = particle_table(
+        settings, recorded(settings, draws), stamps, placement, painted, printed
+    )
     return SimulatedMicrograph(
         pixels=compress(settings, pixels),
         labels=labels,
