@@ -41,8 +41,18 @@ def draw_print(rng: np.random.Generator, *, polarity: str, side_px: int) -> tupl
     for chance, make in chances.values():
         if rng.random() < chance:
             marks += make()
-    marks = marks or drawn.bar()
+    marks = _apart(marks or drawn.bar())
     return tuple(sorted(marks, key=lambda mark: mark.kind not in ("strip", "inset")))
+
+
+def _apart(marks: list[Mark]) -> list[Mark]:
+    """Keep one mark a corner, the first; two in the same place are rare in print."""
+    kept: dict[object, Mark] = {}
+    for number, mark in enumerate(marks):
+        fixed = mark.kind in ("text", "bar", "inset")
+        corner = (round(mark.place_y), round(mark.place_x)) if fixed else number
+        kept.setdefault(corner, mark)
+    return list(kept.values())
 
 
 class _Press:

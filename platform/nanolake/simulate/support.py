@@ -12,80 +12,17 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.simulate.noise import fractal
+from nanolake.simulate.clumps import add_clumps
+from nanolake.simulate.noise import fractal, smooth
 from nanolake.simulate.stage_settings import Support
 
 Single = NDArray[np.float32]
 Piece = Callable[[Support, Single, Single, np.random.Generator], Single]
 
-MOST_BALLS = 300
-"""Balls in one aggregate: more cost time and look like `granular`."""
-
 
 def add_support(support: Support, depth: Single, where: Single, rng: np.random.Generator) -> Single:
     """Return the optical depth with the support added (or its holes cut)."""
     return _PIECES[support.kind](support, depth, where, rng)
-
-
-def _clumps(support: Support, depth: Single, where: Single, rng: np.random.Generator) -> Single:
-    """Balls grown one on another from a few seeds; thickness adds up, as in a real aggregate."""
-    added = np.zeros_like(depth)
-    cover = min(support.cover, 0.95)
-    wanted = -np.log(1.0 - cover) * depth.size / (0.6 * support.size_px**2)
-    number = int(np.clip(1.5 * wanted, 12, MOST_BALLS))
-    radius = 0.5 * support.size_px * np.exp(rng.normal(0.0, 0.45, number))
-    centre = _grown(_seeds(support, where, rng, max(1, number // 30)), radius, rng)
-    flat, shear = rng.uniform(0.25, 0.6), rng.uniform(-0.6, 0.6, (number, 2))
-    for place, size, lean in zip(centre, radius, shear, strict=True):
-        _add_ball(added, place, float(size), float(flat), lean)
-    rough = 1.0 + 0.15 * fractal(depth.shape, rng, max(4.0, 0.3 * support.size_px), 3)
-    return np.asarray(
-        depth + support.depth * _softened(added, support.soft_px) * np.maximum(rough, 0.3),
-        np.float32,
-    )
-
-
-def _grown(
-    seeds: NDArray[np.float64], radius: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return a centre for each ball: the seeds, then each against an earlier ball."""
-    centre = np.zeros((radius.size, 2))
-    angle, pick = rng.uniform(0.0, 2.0 * np.pi, radius.size), rng.random(radius.size)
-    for index in range(radius.size):
-        if index < len(seeds):
-            centre[index] = seeds[index]
-            continue
-        parent = int(pick[index] * index)
-        step = 0.7 * (radius[index] + radius[parent])
-        centre[index] = centre[parent] + step * np.array(
-            [np.sin(angle[index]), np.cos(angle[index])]
-        )
-    return centre
-
-
-def _add_ball(
-    added: Single, place: NDArray[np.float64], radius: float, flat: float, lean: NDArray[np.float64]
-) -> None:
-    """Add (1 - r^2)^flat within one sheared ball, to the part within the frame."""
-    reach = 1.7 * radius
-    low = np.clip(np.floor(place - reach), 0, added.shape).astype(int)
-    high = np.clip(np.ceil(place + reach), 0, added.shape).astype(int)
-    y = (np.arange(low[0], high[0], dtype=np.float32)[:, None] - np.float32(place[0])) / radius
-    x = (np.arange(low[1], high[1], dtype=np.float32)[None, :] - np.float32(place[1])) / radius
-    part = (y + np.float32(lean[0]) * x) ** 2 + (x + np.float32(lean[1]) * y) ** 2
-    ball = np.maximum(1.0 - part, 0.0) ** np.float32(flat)
-    added[low[0] : high[0], low[1] : high[1]] += ball
-
-
-def _seeds(
-    support: Support, where: Single, rng: np.random.Generator, number: int
-) -> NDArray[np.float64]:
-    """Return (number, 2) places, (y, x) px: on particles for a support that follows them."""
-    under = np.flatnonzero(where) if support.follow else np.zeros(0, np.int64)
-    if under.size:
-        picked = rng.choice(under, 3 * number)
-        return np.stack(np.unravel_index(picked, where.shape), axis=1).astype(float)
-    return rng.uniform([0.0, 0.0], where.shape, (number, 2))
 
 
 def _granular(support: Support, depth: Single, where: Single, rng: np.random.Generator) -> Single:
@@ -98,7 +35,7 @@ def _granular(support: Support, depth: Single, where: Single, rng: np.random.Gen
 
 def _stain(support: Support, depth: Single, where: Single, rng: np.random.Generator) -> Single:
     area = _ragged(support, where, rng, border_px=support.soft_px)
-    rim = area * (1.0 - _blurred(area, 0.5 * support.size_px))
+    rim = area * (1.0 - smooth(area, 0.5 * support.size_px))
     return np.asarray(
         depth + support.depth * (0.5 * area + rng.uniform(0.0, 1.5) * rim), np.float32
     )
@@ -227,7 +164,7 @@ def _ragged(support: Support, where: Single, rng: np.random.Generator, border_px
     """Return 1 in a ragged area of ``cover``, 0 outside, fading over about ``border_px``."""
     field = fractal((where.shape[0], where.shape[1]), rng, 0.6 * min(where.shape), 6)
     if support.follow and where.any():
-        near = _blurred((where > 0).astype(np.float32), 0.08 * min(where.shape))
+        near = smooth((where > 0).astype(np.float32), 0.08 * min(where.shape))
         field += 2.5 * near / near.max()
     slope = 3.0 * border_px / min(where.shape)
     area = 0.5 + (field - _level(field, support.cover)) / max(slope, 1e-3)
@@ -267,17 +204,11 @@ def _stroke(shape: tuple[int, ...], path: NDArray[np.float64], width: float) -> 
 
 
 def _softened(field: Single, soft_px: float) -> Single:
-    return _blurred(field, 0.4 * soft_px) if soft_px > 1.0 else field
-
-
-def _blurred(field: Single, sd_px: float) -> Single:
-    from nanolake.simulate.noise import smooth
-
-    return smooth(field, sd_px)
+    return smooth(field, 0.4 * soft_px) if soft_px > 1.0 else field
 
 
 _PIECES: dict[str, Piece] = {
-    "clumps": _clumps,
+    "clumps": add_clumps,
     "granular": _granular,
     "lacey": _lacey,
     "sheets": _sheets,
