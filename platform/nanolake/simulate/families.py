@@ -126,11 +126,7 @@ def _depths(
     diameter_nm: Floats,
     rng: np.random.Generator,
 ) -> Floats:
-    """Beer-Lambert: the depth goes with the thickness, and the thickness with the diameter.
-
-    No particle is fainter than its family's ``contrast_floor``.
-    """
+    """Beer-Lambert: the depth goes with the thickness, and the thickness with the diameter."""
     mean_depth = -np.log1p(-_of(families, "contrast", family))
     spread = np.exp(_of(families, "contrast_sd", family) * rng.standard_normal(family.size))
-    depth = mean_depth * diameter_nm / _of(families, "diameter_nm", family) * spread
-    return np.asarray(np.maximum(depth, -np.log1p(-_of(families, "contrast_floor", family))))
+    return np.asarray(mean_depth * diameter_nm / _of(families, "diameter_nm", family) * spread)

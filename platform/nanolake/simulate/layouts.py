@@ -13,9 +13,9 @@ from nanolake.simulate.stage_settings import Support
 Rng = np.random.Generator
 
 EMPTY_SHARE = 0.03
-MOST = 420
+MOST = 300
 """Most particles asked for; `DOTS` of them where they are under 9 px."""
-DOTS = 700
+DOTS = 500
 FEW_FROM = 0.3
 """A particle wider than this part of the picture has few neighbours in it."""
 CATALYST_BELOW_PX = 40.0
@@ -75,10 +75,12 @@ def _arranged(rng: Rng, kind: str, shape: str) -> dict[str, Any]:
     if kind == "lattice":
         islands = int(rng.integers(4, 30)) if shape == "rod" else int(rng.integers(1, 4))
         return {"arrangement": "close_packed", "cluster_count": islands,
-                "gap_px": float(uniform(0.0, 2.5)), "coverage": float(uniform(0.15, 0.85))}  # fmt: skip
+                "gap_px": float(uniform(0.0, 2.5)),
+                "coverage": float(uniform(0.15, 0.85))}  # fmt: skip
     if kind == "jammed":
         return {"arrangement": "jammed", "cluster_count": int(rng.integers(1, 5)),
-                "gap_px": float(uniform(0.0, 1.5)), "coverage": float(uniform(0.15, 0.75))}  # fmt: skip
+                "gap_px": float(uniform(0.0, 1.5)),
+                "coverage": float(uniform(0.15, 0.75))}  # fmt: skip
     deep = kind == "piled"
     return {"overlap_fraction": float(uniform(0.6, 1.0) if deep else uniform(0.2, 0.7)),
             "overlap_depth": float(uniform(0.6, 0.9) if deep else uniform(0.15, 0.5)),

@@ -7,19 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from nanolake.simulate.shapes import BALLS
+
 Rng = np.random.Generator
 
 INNER_FROM_PX = 14.0
 """Smaller particles show nothing inside."""
-BALLS = ("sphere", "pebble", "dumbbell")
 
 
-def draw_look(rng: Rng, shape: str, diameter_px: float, faintest: float) -> dict[str, Any]:
-    """Return the fields of a `Family` that say its absorption and its inside.
-
-    No particle takes less than the fraction ``faintest`` out of the beam.
-    """
-    look = _contrast(rng, faintest)
+def draw_look(rng: Rng, shape: str, diameter_px: float) -> dict[str, Any]:
+    """Return the fields of a `Family` that say its absorption and its inside."""
+    look = _contrast(rng)
     if diameter_px < INNER_FROM_PX:
         return look
     inner = _inner_of_ball(rng, diameter_px) if shape in BALLS else _inner_of_crystal(rng)
@@ -29,17 +27,11 @@ def draw_look(rng: Rng, shape: str, diameter_px: float, faintest: float) -> dict
     return look
 
 
-def _contrast(rng: Rng, faintest: float) -> dict[str, Any]:
+def _contrast(rng: Rng) -> dict[str, Any]:
     """A quarter faint, a third nearly opaque; neighbours differ little or a lot (diffraction)."""
-    low, high = ((1.1, 0.35), (0.3, 0.7), (0.7, 0.97))[int(rng.choice(3, p=[0.25, 0.42, 0.33]))]
-    low = max(low if low < 1.0 else 0.0, min(1.15 * faintest, 0.9))
-    contrast = float(rng.uniform(low, max(high, low + 0.05)))
+    low, high = ((0.1, 0.35), (0.3, 0.7), (0.7, 0.97))[int(rng.choice(3, p=[0.25, 0.42, 0.33]))]
     spread = rng.uniform(0.03, 0.2) if rng.random() < 0.6 else rng.uniform(0.2, 0.5)
-    return {
-        "contrast": min(contrast, 0.99),
-        "contrast_sd": float(spread),
-        "contrast_floor": faintest,
-    }
+    return {"contrast": float(rng.uniform(low, high)), "contrast_sd": float(spread)}
 
 
 def _inner_of_ball(rng: Rng, diameter_px: float) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from nanolake.simulate.sites import Sites, find_sites
 from nanolake.simulate.stamp import Stamp, make_stamp
 from nanolake.simulate.texture import beam, film_depth, with_cloud
 from nanolake.simulate.truth import SimulatedMicrograph, paint, particle_table
+from nanolake.simulate.visibility import seen
 
 
 def simulate_micrograph(settings: MicrographSettings, seed: int) -> SimulatedMicrograph:
@@ -59,9 +60,10 @@ def simulate_micrograph(settings: MicrographSettings, seed: int) -> SimulatedMic
     stamps = _stamps(settings, draws, particle_rng)
     film = film_depth(settings, stage_rng) if settings.on_support else None
     placement = arrange(settings, stamps, sites, place_rng, film)
-    painted = paint(settings, stamps, placement)
     if film is None:
-        film = film_depth(settings, stage_rng, painted.depth)
+        film = film_depth(settings, stage_rng, paint(settings, stamps, placement).depth)
+    stamps, placement = seen(settings, stamps, placement, film)
+    painted = paint(settings, stamps, placement)
     film = with_cloud(settings, film, painted.depth)
     light = beam(settings, stage_rng)
     signal = expose(settings, film, painted.depth, light)

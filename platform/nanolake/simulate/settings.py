@@ -96,8 +96,6 @@ class Family(Settings):
     """Optical depth of a coat around the particle that is *not* particle in the truth."""
     ligand_px: float = Field(default=2.0, gt=0.0, le=40.0)
     """Thickness of that coat, px."""
-    contrast_floor: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Least fraction of the beam taken out at the thickest point, whatever the spread draws."""
 
 
 class MicrographSettings(Settings):
@@ -137,6 +135,10 @@ class MicrographSettings(Settings):
     """Keep every particle clear of the picture's border."""
     hidden_below: float = Field(default=0.25, ge=0.0, le=1.0)
     """A particle of whose area within the frame less than this is visible is listed as hidden."""
+    stand_out: float = Field(default=0.0, ge=0.0, le=20.0)
+    """Deepen each particle until its contrast is this many times the noise (and half as many times
+    the unevenness of the film) about it, and leave out those that no depth makes visible; 0 leaves
+    particles as they are, be they invisible."""
 
     polarity: Literal["dark", "bright"] = "dark"
     """Bright field (dark particles) or HAADF (bright particles)."""

@@ -33,6 +33,7 @@ POLYHEDRA = (
     "icosahedron",
     "decahedron",
 )
+BALLS = ("sphere", "pebble", "dumbbell")
 LONGEST = 1.3
 """Longest particle relative to the picture's side: some wires cross it."""
 
@@ -56,18 +57,19 @@ def draw_shape(rng: Rng, shape: str | None, diameter_px: float, side_px: int) ->
     family["diameter_px"] = float(max(min(diameter_px, longest), 4.0))
     family["diameter_spread"] = float(rng.choice([0.03, 0.07, 0.12, 0.2, 0.35], p=_SPREADS))
     if "roughness" not in family and diameter_px > 10.0 and rng.random() < 0.4:
-        family |= _rough(rng, diameter_px)
+        family |= _rough(rng, diameter_px, smooth=shape not in BALLS)
     return family
 
 
 _SPREADS = (0.25, 0.3, 0.25, 0.13, 0.07)
 
 
-def _rough(rng: Rng, diameter_px: float) -> dict[str, Any]:
-    """Unevenness: bumps of at least about 4 px around the outline."""
-    most = int(np.clip(np.pi * diameter_px / 4.0 / 2.0, 3, 60))
-    highest = int(round(np.exp(rng.uniform(np.log(3), np.log(max(most, 4))))))
-    return {"roughness": float(rng.uniform(0.008, 0.05)), "roughness_order": highest}
+def _rough(rng: Rng, diameter_px: float, smooth: bool) -> dict[str, Any]:
+    """Unevenness of bumps over about 4 px; crystals are even, balls may be raspberries."""
+    most = int(np.clip(np.pi * diameter_px / 8.0, 4, 12 if smooth else 60))
+    highest = round(float(np.exp(rng.uniform(np.log(3.0), np.log(most)))))
+    least, largest = (0.004, 0.02) if smooth else (0.008, min(0.04, 0.6 / highest))
+    return {"roughness": float(rng.uniform(least, largest)), "roughness_order": highest}
 
 
 def _sphere(rng: Rng) -> dict[str, Any]:
