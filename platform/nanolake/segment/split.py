@@ -50,34 +50,41 @@ def split_touching(
     -----
     Depths are ranked in steps of 1/64 px. Neighbours are the eight around a pixel.
     """
-    ranks = cv2.multiply(depth, float(_LEVELS_PER_PX), dtype=cv2.CV_32S)
-    ranks = np.asarray(cv2.copyMakeBorder(ranks, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0))
+    height, width = depth.shape[0] + 2, depth.shape[1] + 2
+    ranks = np.zeros(height * width, dtype=np.int32)
+    order = _deepest_first(np.ascontiguousarray(depth), ranks)
     parent = np.full(ranks.size, -1, dtype=np.int32)
-    flat = ranks.ravel()
-    order = _deepest_first(flat)
-    _flood(flat, order, parent, ranks.shape[1], height_px * _LEVELS_PER_PX, relative)
-    _number(parent)
-    return np.invert(parent.reshape(ranks.shape)[1:-1, 1:-1], order="C")
+    _flood(ranks, order, parent, width, height_px * _LEVELS_PER_PX, relative)
+    labels = np.empty(depth.shape, dtype=np.int32)
+    _number(parent, labels)
+    return labels
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _deepest_first(ranks: NDArray[np.int32]) -> Any:
-    """Flat indices of all pixels above 0, by falling rank, raster order within a rank."""
-    starts = np.zeros(ranks.max() + 2, dtype=np.int64)
-    for value in ranks:
-        starts[value] += 1
-    total = ranks.size - starts[0]
+def _deepest_first(depth: NDArray[np.float32], ranks: NDArray[np.int32]) -> Any:
+    """Fill ``ranks`` with the depths in steps, a frame of one pixel 0 around them.
+
+    Returns its flat indices above 0, by falling rank, raster order within a rank.
+    """
+    rows, columns = depth.shape
+    starts = np.zeros(int(np.rint(depth.max() * _LEVELS_PER_PX)) + 2, dtype=np.int64)
+    for y in range(rows):
+        for x in range(columns):
+            rank = np.int32(np.rint(depth[y, x] * _LEVELS_PER_PX))
+            if rank > 0:
+                ranks[(y + 1) * (columns + 2) + x + 1] = rank
+                starts[rank] += 1
     place = np.int64(0)
     for level in range(starts.size - 1, 0, -1):
         count = starts[level]
         starts[level] = place
         place += count
-    order = np.empty(total, dtype=np.int32)
+    order = np.empty(place, dtype=np.int32)
     for index in range(ranks.size):
-        value = ranks[index]
-        if value > 0:
-            order[starts[value]] = index
-            starts[value] += 1
+        rank = ranks[index]
+        if rank > 0:
+            order[starts[rank]] = index
+            starts[rank] += 1
     return order
 
 
@@ -137,17 +144,22 @@ def _flood(
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _number(parent: NDArray[np.int32]) -> None:
-    """Replace each pixel's parent by ``-1 - n``, basin n = 1 … in raster order of first pixels.
+def _number(parent: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
+    """Fill ``labels`` (y, x): basin n = 1 … in raster order of first pixels, 0 elsewhere.
 
-    A pixel once numbered ends the search for its root, so no second array is needed.
+    ``parent`` has a frame of one pixel. Each pixel's parent is replaced by ``-1 - n``: a pixel
+    once numbered ends the search for its root, so no second array is needed.
     """
     last = 0
-    for index in range(parent.size):
-        root = index
-        while parent[root] >= 0 and parent[root] != root:
-            root = parent[root]
-        if parent[root] >= 0:
-            last += 1
-            parent[root] = -1 - last
-        parent[index] = parent[root]
+    rows, columns = labels.shape
+    for y in range(rows):
+        for x in range(columns):
+            index = (y + 1) * (columns + 2) + x + 1
+            root = index
+            while parent[root] >= 0 and parent[root] != root:
+                root = parent[root]
+            if parent[root] >= 0:
+                last += 1
+                parent[root] = -1 - last
+            parent[index] = parent[root]
+            labels[y, x] = -1 - parent[index]
