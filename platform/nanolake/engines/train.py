@@ -38,7 +38,11 @@ class LightningJob:
     """Folder that every worker can write to."""
     workers: int = 2
     gpu: bool = False
-    """One GPU a worker; otherwise one CPU a worker."""
+    """One GPU a worker; otherwise CPU cores only."""
+    threads: int = 1
+    """CPU cores a worker computes with, where it has no GPU."""
+    precision: str = "32-true"
+    """Lightning's name of the number format, such as ``bf16-mixed`` on a GPU."""
     max_failures: int = 2
     seed: int = 0
     """Seed of the first weights."""
@@ -62,7 +66,7 @@ def train_lightning(job: LightningJob, *, progress: Progress | None = None) -> T
     folder = job.storage.resolve() / job.name
     folder.mkdir(parents=True, exist_ok=True)
     watching = _watch(folder / _HISTORY, job.epochs, progress) if progress else nullcontext()
-    with _ray(job.workers), watching:
+    with _ray(job.workers * job.threads), watching:
         result = _trainer(job, folder).fit()
     history = read_history(folder / _HISTORY)
     return Trained(checkpoint=Path(result.checkpoint.path) / _CHECKPOINT, history=history)
@@ -72,7 +76,7 @@ def _trainer(job: LightningJob, folder: Path) -> Any:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    resources = {"GPU": 1.0} if job.gpu else {"CPU": 1.0}
+    resources = {"GPU": 1.0} if job.gpu else {"CPU": float(job.threads)}
     return TorchTrainer(
         _worker,
         train_loop_config={"job": job, "history": str(folder / _HISTORY)},
@@ -103,13 +107,14 @@ def _worker(config: Mapping[str, Any]) -> None:
     job: LightningJob = config["job"]
     quiet_lightning()
     if not job.gpu:
-        torch.set_num_threads(1)
+        torch.set_num_threads(job.threads)
     torch.manual_seed(job.seed)
     trainer = prepare_trainer(
         pl.Trainer(
             max_epochs=job.epochs,
             accelerator="gpu" if job.gpu else "cpu",
             devices="auto",
+            precision=job.precision,
             strategy=RayDDPStrategy(),
             plugins=[RayLightningEnvironment()],
             callbacks=[_history_callback(Path(config["history"])), RayTrainReportCallback()],
@@ -174,7 +179,7 @@ def read_history(path: Path) -> tuple[Mapping[str, float], ...]:
 
 
 @contextmanager
-def _ray(workers: int) -> Iterator[None]:
+def _ray(cores: int) -> Iterator[None]:
     """Use the Ray that runs, or start a local one for the time of the block."""
     # Ray warns on every start that this default will change; the new behaviour is what is wanted.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -184,7 +189,7 @@ def _ray(workers: int) -> Iterator[None]:
         yield
         return
     # "local": without it Ray joins whatever other Ray runs on this machine.
-    own: dict[str, Any] = {"address": "local", "num_cpus": max(workers, os.cpu_count() or 1)}
+    own: dict[str, Any] = {"address": "local", "num_cpus": max(cores, os.cpu_count() or 1)}
     ray.init(
         include_dashboard=False,
         log_to_driver=False,

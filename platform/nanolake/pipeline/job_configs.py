@@ -24,6 +24,7 @@ def kinds() -> Mapping[str, type[Settings]]:
     from nanolake.pipeline.job import DescribeJobSettings, ReportJobSettings
     from nanolake.pipeline.run import RunSettings
     from nanolake.segment import SegmentSettings
+    from nanolake.segment.learned.settings import SegmenterTrainSettings
     from nanolake.shape import ShapeTrainSettings
 
     return {
@@ -34,6 +35,7 @@ def kinds() -> Mapping[str, type[Settings]]:
         "report": ReportJobSettings,
         "run": RunSettings,
         "segment": SegmentSettings,
+        "train_segmenter": SegmenterTrainSettings,
         "train_shape": ShapeTrainSettings,
     }
 

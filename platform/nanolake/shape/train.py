@@ -6,10 +6,8 @@ the registry.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,25 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.errors import ModelError
+from nanolake.model_files import Exports, load_weights, write_details
 from nanolake.shape.settings import ShapeTrainSettings
 
 if TYPE_CHECKING:
     from nanolake.shape.data import ShapeData
     from nanolake.shape.module import ShapeModule
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exports:
-    """The files of one trained model and its scores."""
-
-    weights: Path
-    """The ONNX file."""
-    card: Path
-    """The model card, Markdown."""
-    details: Path
-    """Settings, scores and learning curve, JSON."""
-    metrics: Mapping[str, float]
 
 
 def module_maker(settings: ShapeTrainSettings) -> Callable[[], ShapeModule]:
@@ -87,26 +72,19 @@ def export(
     )
     metrics = evaluate(settings, ShapePredictor(weights), hand_drawn)
     metrics["weights_count"] = float(sum(p.numel() for p in module.network.parameters()))
-    details = weights.with_suffix(".json")
-    content = {**card, "metrics": _finite(metrics), "history": list(history)}
-    details.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    details = write_details(weights.with_suffix(".json"), card, metrics, history)
     text = weights.with_suffix(".md")
     text.write_text(model_card(settings, metrics, ShapePredictor(weights).model_id), "utf-8")
     return Exports(weights=weights, card=text, details=details, metrics=metrics)
 
 
 def _load(settings: ShapeTrainSettings, checkpoint: Path) -> ShapeModule:
-    import torch
-
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=False)["state_dict"]
-        module = _make_module(settings.model_dump())
-        module.load_state_dict(state)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise ModelError(
-            f"{checkpoint} does not hold a network of these settings: {error}; give the run "
-            "another run_name, or the settings that it was started with"
-        ) from error
+    module = _make_module(settings.model_dump())
+    load_weights(
+        module,
+        checkpoint,
+        remedy="give the run another run_name, or the settings that it was started with",
+    )
     module.eval()
     return module
 
@@ -136,11 +114,6 @@ def evaluate(
         metrics["hand_drawn_jaccard"] = float(np.mean(found)) if found.size else math.nan
         metrics["hand_drawn_count"] = float(found.size)
     return metrics
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics that are numbers: JSON and MLflow know no NaN."""
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 _ROWS = (
