@@ -13,7 +13,7 @@ import pytest
 
 from nanolake.errors import ModelError
 from nanolake.segment.learned import MapModel, load_model
-from nanolake.segment.learned.model import SHIPPED
+from nanolake.segment.learned.model import SHIPPED, measured_bytes_per_px
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +120,12 @@ def test_bad_metadata(make_network, metadata: dict[str, str], said: str) -> None
         MapModel(make_network(**metadata))
 
 
-def test_memory_is_predicted(make_network) -> None:
-    # Channels 32: two maps of 32 float32 in full resolution at a time, 256 bytes a pixel, and
-    # their fellows at 1/2 and 1/4; 300 is what the exporter would measure and round up.
-    path = make_network(channels=32, bytes_per_px="300")
+def test_memory_is_measured_and_predicted(make_network) -> None:
+    # One map of 32 float32 channels in full resolution is 128 bytes a pixel; of such maps, the
+    # input and the output of the last convolution, one to three are there at once.
+    said = measured_bytes_per_px(make_network(channels=32, bytes_per_px="0"))
+    assert 128 <= said < 3 * 128
+    path = make_network(channels=32, bytes_per_px=str(said))
     measure = (
         "import sys; from pathlib import Path; import numpy as np;"
         "from nanolake.segment.learned import MapModel;"
@@ -138,6 +140,11 @@ def test_memory_is_predicted(make_network) -> None:
     )
     peak, predicted = map(int, done.stdout.split())
     assert predicted / 2 < peak < predicted
+
+
+def test_memory_of_a_file_that_does_not_run(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot measure .*none\.onnx"):
+        measured_bytes_per_px(tmp_path / "none.onnx")
 
 
 def test_memory_of_a_tile_stops_growing(small: Path) -> None:
