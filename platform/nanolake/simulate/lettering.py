@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nanolake.errors import SettingsError
+
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 Mask = NDArray[np.bool_]
 Sheet = NDArray[np.uint8]
 
-_STROKES = {"µ": "u", "Å": "A", "°": "o", "±": "+-"}
-"""What the stroke fonts cannot write."""
+_FILES = {
+    "serif": ("STIXGeneral.ttf", "STIXGeneralBol.ttf"),
+    "wide": ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf"),
+    "mono": ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"),
+}
+"""Regular and bold files of the typefaces that come with matplotlib (which is not imported)."""
+BOLD_FROM = 550
 
 
 def text_sheet(
     words: str, size_px: int, pad_px: int, font: str = "sans", weight: int = 500
 ) -> Sheet:
-    """Return one line of words, cut to the ink and padded; ``size_px`` is the font's height."""
+    """Return one line of words, cut to the ink and padded; ``size_px`` is the font's height.
+
+    Raises
+    ------
+    SettingsError
+        The typeface comes with matplotlib and that is not installed.
+    """
     import cv2
 
-    room = (2 * size_px + 2 * pad_px, (size_px + 2) * len(words) + 2 * pad_px)
-    sheet = np.zeros(room, np.uint8)
-    if font in ("sans", "italic"):
-        place, white = (pad_px, size_px + pad_px), (255, 255, 255)
-        _, sheet = cv2.putText(sheet, words, place, white, _font(font), size_px, weight)
+    sheet = np.zeros((2 * (size_px + pad_px), (size_px + 2) * len(words) + 2 * pad_px), np.uint8)
+    place, white = (pad_px, size_px + pad_px), (255, 255, 255)
+    face = _face(font, weight >= BOLD_FROM)
+    if font in _FILES:
+        _, sheet = cv2.putText(sheet, words, place, white, face, size_px)
     else:
-        _stroke_words(sheet, words, size_px, pad_px, font, weight)
+        _, sheet = cv2.putText(sheet, words, place, white, face, size_px, weight)
     rows, columns = np.flatnonzero(sheet.any(axis=1)), np.flatnonzero(sheet.any(axis=0))
     if not rows.size:
         return np.zeros((size_px, 1), np.uint8)
@@ -60,26 +75,18 @@ def lay(
     return box
 
 
-def _stroke_words(
-    sheet: Sheet, words: str, size_px: int, pad_px: int, font: str, weight: int
-) -> None:
+@lru_cache(maxsize=8)
+def _face(font: str, bold: bool) -> Any:
+    """Return a typeface: OpenCV's own ``sans`` and ``italic``, or one of matplotlib's files."""
     import cv2
 
-    bold = weight >= 550
-    faces = {
-        "serif": (cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX),
-        "plain": (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX),
-    }
-    for letter, other in _STROKES.items():
-        words = words.replace(letter, other)
-    thick = max(1, round(size_px * weight / 9000.0))
-    scale = cv2.getFontScaleFromHeight(faces[font][bold], round(0.75 * size_px), thick)
-    place = (pad_px, size_px + pad_px)
-    cv2.putText(sheet, words, place, faces[font][bold], scale, 255, thick, cv2.LINE_AA)
-
-
-@lru_cache(maxsize=4)
-def _font(name: str) -> Any:
-    import cv2
-
-    return cv2.FontFace(name)
+    if font not in _FILES:
+        return cv2.FontFace(font)
+    found = find_spec("matplotlib")
+    if found is None or found.origin is None:
+        raise SettingsError(
+            f"font={font!r} is printed with a typeface that comes with matplotlib, which is not "
+            "installed; install nanolake[report] or use the fonts 'sans' and 'italic'"
+        )
+    folder = Path(found.origin).parent / "mpl-data" / "fonts" / "ttf"
+    return cv2.FontFace(str(folder / _FILES[font][bold]))

@@ -61,8 +61,8 @@ class _Press:
     def __init__(self, rng: np.random.Generator, polarity: str, side_px: int) -> None:
         self.rng, self.side = rng, side_px
         self.dark_ink = bool(rng.random() < (0.1 if polarity == "bright" else 0.6))
-        self.font = str(rng.choice(["sans", "sans", "serif", "plain", "italic"],
-                                   p=[0.35, 0.25, 0.28, 0.09, 0.03]))  # fmt: skip
+        fonts = ["sans", "italic", "serif", "wide", "mono"]
+        self.font = str(rng.choice(fonts, p=[0.42, 0.03, 0.38, 0.13, 0.04]))
         self.weight = int(rng.choice([300, 400, 500, 700, 900]))
 
     def part(self, low: float, high: float) -> int:

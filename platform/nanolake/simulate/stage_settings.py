@@ -22,7 +22,7 @@ SupportKind = Literal[
     "dirt",
 ]
 MarkKind = Literal["text", "bar", "strip", "inset", "rectangle", "ellipse", "line", "arrow"]
-Font = Literal["sans", "italic", "serif", "plain"]
+Font = Literal["sans", "italic", "serif", "wide", "mono"]
 Side = Literal["top", "bottom", "left", "right"]
 WordsAt = Literal["above", "below", "right"]
 
@@ -78,7 +78,8 @@ class Mark(Settings):
     rim: float | None = Field(default=None, ge=0.0, le=1.0)
     """Grey of a contour around the letters and the bar."""
     font: Font = "sans"
-    """Typeface: ``sans`` and ``italic`` are filled outlines, ``serif`` and ``plain`` strokes."""
+    """Typeface: ``sans`` and ``italic`` are OpenCV's; ``serif`` (as Times), ``wide`` (as Verdana)
+    and ``mono`` come with matplotlib, regular or bold."""
     weight: int = Field(default=500, ge=100, le=900)
     """Weight of the letters: 400 regular, 700 bold."""
     words_at: WordsAt = "above"
