@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -288,9 +288,14 @@ def run(
     epilog=examples(
         "nanolake train --lake my-lake --workers 4 --gpu",
         "nanolake train --short",
+        "nanolake train segmenter --workers 2",
     )
 )
 def train(
+    network: Annotated[
+        Literal["shape", "segmenter"],
+        typer.Argument(help="Which network: of single particles, or of whole micrographs."),
+    ] = "shape",
     lake: LakeOption = None,
     config: ConfigOption = None,
     values: SetOption = None,
@@ -299,24 +304,26 @@ def train(
     short: Annotated[bool, typer.Option("--short", help="A minute's training, to try it.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the shape network on simulated particles, with Ray Train, and register it."""
+    """Train a network on simulated particles or micrographs, with Ray Train, and register it."""
     from dataclasses import asdict
 
     from nanolake.console import progress_bars, say_json
-    from nanolake.pipeline.train import train_shape
+    from nanolake.pipeline.train import Place, train_network
+    from nanolake.segment.learned.settings import SegmenterTrainSettings
     from nanolake.shape import ShapeTrainSettings
 
-    base = ShapeTrainSettings.short() if short else None
-    settings = read_settings(ShapeTrainSettings, config, values, base)
+    kind = SegmenterTrainSettings if network == "segmenter" else ShapeTrainSettings
+    settings = read_settings(kind, config, values, kind.short() if short else None)
     opened = open_lake(lake)
+    place = Place(
+        out=opened.root / "models" / "training",
+        tracking_uri=opened.tracking_uri,
+        workers=workers,
+        gpu=gpu,
+    )
     with progress_bars() as progress:
-        made = train_shape(
-            settings,
-            out=opened.root / "models" / "training",
-            tracking_uri=opened.tracking_uri,
-            workers=workers,
-            gpu=gpu,
-            progress=lambda done, total, _: progress("train", done, total),
+        made = train_network(
+            settings, place, progress=lambda done, total, _: progress("train", done, total)
         )
     if as_json:
         say_json(asdict(made))

@@ -59,6 +59,20 @@ class Place:
     """Lightning's name of the number format; ``bf16-mixed`` is faster on a GPU."""
 
 
+def train_network(settings: TrainSettings, place: Place, *, progress: Any = None) -> TrainedModel:
+    """Train the network that ``settings`` belong to: `train_shape` or `train_segmenter`."""
+    if isinstance(settings, SegmenterTrainSettings):
+        return train_segmenter(settings, place, progress=progress)
+    return train_shape(
+        settings,
+        out=place.out,
+        tracking_uri=place.tracking_uri,
+        workers=place.workers,
+        gpu=place.gpu,
+        progress=progress,
+    )
+
+
 def train_shape(
     settings: ShapeTrainSettings,
     *,

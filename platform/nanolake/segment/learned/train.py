@@ -169,7 +169,9 @@ _GENERAL_LIMITS = [
 
 
 def _training_lines(s: SegmenterTrainSettings, card: Mapping[str, Any]) -> list[str]:
-    workers = card["workers"]
+    workers, again = card["workers"], f"--workers {card['workers']}"
+    if card["settings"] != SegmenterTrainSettings().model_dump(mode="json"):
+        again += " --config SETTINGS.yaml"
     scenes = s.crops_per_epoch // s.crops_per_micrograph
     start = "random weights"
     if "start_from_sha256" in card:
@@ -183,9 +185,9 @@ def _training_lines(s: SegmenterTrainSettings, card: Mapping[str, Any]) -> list[
         f"round; each crop with its own zoom, turn, contrast and sign. Seed {s.seed}, "
         f"{workers} workers.",
         "",
-        "Made again by (the settings are in the JSON file beside this card):",
+        "Made again, with the settings in the JSON file beside this card, by",
         "",
-        f"    python jobs/train_segmenter.py --out OUT --workers {workers} --config SETTINGS.yaml",
+        f"    python jobs/train_segmenter.py --out OUT {again}",
     ]
 
 
