@@ -50,6 +50,15 @@ def test_border_is_neither_rewarded_nor_punished():
         assert (result.truth, result.found, result.matched[0]) == (1, 1, 1)
 
 
+def test_ignored_truth_is_neither_rewarded_nor_punished():
+    truth = canvas((5, 5, 10, 10), (20, 30, 10, 10))
+    for found in (truth, canvas((20, 30, 10, 10)), canvas((6, 6, 6, 6), (20, 30, 10, 10))):
+        result = score(truth, found, ignored=np.array([1]))
+        assert (result.truth, result.found, result.matched[0]) == (1, 1, 1)
+    # A found instance of which most lies on background stays false.
+    assert score(truth, canvas((2, 2, 5, 5)), ignored=np.array([1])).found == 1
+
+
 def test_pool_weighs_particles_and_mean_weighs_pictures():
     good = score(canvas((5, 5, 8, 8)), canvas((5, 5, 8, 8)))
     bad = score(canvas((5, 5, 8, 8), (20, 5, 8, 8), (20, 40, 8, 8)), canvas())

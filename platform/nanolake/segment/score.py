@@ -1,7 +1,8 @@
 """Score a label image against hand-made or simulated truth, instance by instance.
 
 Particles that touch the picture's border are neither rewarded nor punished: cut truth is left
-out, and so is every found instance that touches the border or lies mostly on cut truth.
+out, and so is every found instance that touches the border or lies mostly on cut truth. Where
+only boxes were drawn by hand, `nanolake.segment.score_boxes` does the same with boxes.
 """
 
 from __future__ import annotations
@@ -19,26 +20,22 @@ THRESHOLDS = (0.5, 0.75, 0.9)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
-    """What one picture, or a pool of pictures, scored. Counts leave out border particles."""
+class Counts:
+    """How many instances are true, found and matched. Those at the border are left out."""
 
     truth: int
     """Instances in the truth."""
     found: int
     """Instances found."""
     matched: tuple[int, ...]
-    """Matched pairs at each overlap of `THRESHOLDS`."""
-    size_ratios: NDArray[np.float64]
-    """Found over true equivalent diameter, one value a pair matched at the lowest overlap."""
-    pairs: NDArray[np.int64]
-    """(n, 2) true and found label of the pairs matched at the lowest overlap; empty for a pool."""
+    """Matched pairs at each overlap (level) that was asked for."""
 
     def precision(self, level: int = 0) -> float:
-        """Matched over found at ``THRESHOLDS[level]``; NaN where nothing was found."""
+        """Matched over found at a level; NaN where nothing was found."""
         return self.matched[level] / self.found if self.found else float("nan")
 
     def recall(self, level: int = 0) -> float:
-        """Matched over true at ``THRESHOLDS[level]``; NaN where there is no truth."""
+        """Matched over true at a level; NaN where there is no truth."""
         return self.matched[level] / self.truth if self.truth else float("nan")
 
     def f1(self, level: int = 0) -> float:
@@ -51,13 +48,27 @@ class Score:
         """(found - true) / true; NaN where there is no truth."""
         return (self.found - self.truth) / self.truth if self.truth else float("nan")
 
+
+@dataclass(frozen=True, kw_only=True)
+class Score(Counts):
+    """What one picture, or a pool of pictures, scored; the levels are `THRESHOLDS`."""
+
+    size_ratios: NDArray[np.float64]
+    """Found over true equivalent diameter, one value a pair matched at the lowest overlap."""
+    pairs: NDArray[np.int64]
+    """(n, 2) true and found label of the pairs matched at the lowest overlap; empty for a pool."""
+
     @property
     def size_bias(self) -> float:
         """Median of found over true equivalent diameter, minus 1; NaN without a match."""
         return float(np.median(self.size_ratios)) - 1 if self.size_ratios.size else float("nan")
 
 
-def score(truth: NDArray[np.integer], found: NDArray[np.integer]) -> Score:
+def score(
+    truth: NDArray[np.integer],
+    found: NDArray[np.integer],
+    ignored: NDArray[np.integer] | None = None,
+) -> Score:
     """Match instances one to one and count.
 
     Parameters
@@ -65,6 +76,9 @@ def score(truth: NDArray[np.integer], found: NDArray[np.integer]) -> Score:
     truth, found
         Label images (y, x) of the same shape, any integer type; 0 is background. Labels need
         not be without gaps.
+    ignored
+        (n,) labels of the truth that are treated as those at the border are, for example of
+        particles that are nearly covered by others.
 
     Raises
     ------
@@ -87,6 +101,8 @@ def score(truth: NDArray[np.integer], found: NDArray[np.integer]) -> Score:
     )
     rows, columns = np.divmod(pair, len(found_ids))
     truth_out = (truth_ids == 0) | np.isin(truth_ids, _border_labels(truth))
+    if ignored is not None:
+        truth_out |= np.isin(truth_ids, ignored)
     on_cut = truth_out & (truth_ids != 0)
     cut_cover = np.bincount(columns, overlap * on_cut[rows], minlength=len(found_ids))
     found_out = (found_ids == 0) | np.isin(found_ids, _border_labels(found))
@@ -118,7 +134,7 @@ def pool(scores: Iterable[Score]) -> Score:
     )
 
 
-def mean_f1(scores: Sequence[Score], level: int = 0) -> float:
+def mean_f1(scores: Sequence[Counts], level: int = 0) -> float:
     """Mean over the pictures of each picture's F1: every picture weighs the same."""
     values = np.array([item.f1(level) for item in scores], dtype=float)
     values = values[np.isfinite(values)]
