@@ -1,21 +1,27 @@
 """Whole simulated micrographs with an absolute truth (SCIENCE.md 1).
 
 What is modelled
-    Outlines of eq. 1 of the paper; lognormal sizes; thickness profiles, hollow cores, absorption
-    that differs between particles, bend contours; particles apart, clustered, touching,
-    overlapping or on lattice islands; a carbon film with grain, mottle, dirt and round holes; an
-    uneven beam; Beer-Lambert transmission with a first-order Fresnel fringe, or HAADF; point
-    spread, Poisson noise, camera spread; 8-bit display with gamma and JPEG, or 16-bit counts;
-    scale bar, panel letter and data bar.
+    Particles: outlines of eq. 1 of the paper or polyhedra turned in space; lognormal sizes; rough
+    outlines, necks; thickness profiles, hollow cores, cores and shells, facets, twins, grain,
+    spots, bend contours, absorption that differs between particles.
+    Arrangement: apart, clustered, touching, jammed, in chains, overlapping, on lattice islands, on
+    their support.
+    Stage: a carbon film with grain, speckle, mottle, specks and round holes; lacey webs, lumpy and
+    granular carriers, flakes, fibres, film edges, grid bars, stains, drying rings, dirt, a cloud
+    around particles (`support`); an uneven beam with a vignette.
+    Picture: Beer-Lambert transmission with a first-order Fresnel fringe, or HAADF; point spread,
+    Poisson, row and readout noise, hot pixels, camera spread, enlargement; 8-bit display with
+    levels, gamma, sharpening, few greys, blur and JPEG once or twice, or 16-bit counts.
+    Print: scale bars, panel letters, words, data bars, borders, insets, arrows and outlines.
 
 What is not (yet)
     Lattice fringes and diffraction computed from a crystal, a contrast transfer function beyond
-    the first order, drift and astigmatism, scan noise, lacey or particulate supports, core-shell
-    contrast, three-dimensional piles, contamination, detector gain patterns. Outlines are smooth:
-    rough or broken particles are outside eq. 1.
+    the first order, drift and astigmatism, scan distortion, detector gain patterns, amorphous
+    carriers whose grain grows with their thickness, colour.
 
-Where to add: a support goes into `texture.film_depth`, an order of particles into `arrange`, a
-thickness into `stamp`, an optical effect into `camera.expose`, print into `annotate`.
+Where to add: a support goes into `support`, an order of particles into `arrange`, a thickness into
+`stamp`, an optical effect into `camera.expose`, print into `marks`. What a random picture draws is
+said in `any_lab` (particles), `stage_draw` and `print_draw`.
 """
 
 from __future__ import annotations

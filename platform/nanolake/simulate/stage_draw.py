@@ -82,7 +82,7 @@ def _display(scene: Scene) -> dict[str, Any]:
         "gamma": scene.log_between(0.65, 1.5),
     }
     if scene.happens(0.6):
-        values["jpeg_quality"] = int(scene.rng.integers(40, 97))
+        values["jpeg_quality"] = int(scene.rng.integers(25, 97))
         if scene.happens(0.3):
             values["jpeg_before"] = int(scene.rng.integers(30, 90))
     if scene.happens(0.25):
