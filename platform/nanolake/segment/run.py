@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nanolake.records import Segmentation
 from nanolake.segment.grey import stretched
+from nanolake.segment.learned.learned import learned
 from nanolake.segment.settings import SegmentSettings
 from nanolake.segment.threshold import threshold
 from nanolake.segment.williamson2022 import williamson2022
@@ -18,7 +19,7 @@ from nanolake.segment.williamson2022 import williamson2022
 Method = Callable[[NDArray[np.float32], SegmentSettings], Segmentation]
 
 METHODS: Mapping[str, Method] = MappingProxyType(
-    {"threshold": threshold, "williamson2022": williamson2022}
+    {"learned": learned, "threshold": threshold, "williamson2022": williamson2022}
 )
 """Name in the settings to function of grey values (y, x) float32 in 0 … 1."""
 

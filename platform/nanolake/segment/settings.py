@@ -12,8 +12,8 @@ from nanolake.settings import Settings
 class SegmentSettings(Settings):
     """How particles are found in a picture. Lengths are in pixels or relative, never in nm."""
 
-    method: Literal["threshold", "williamson2022"] = "threshold"
-    """``threshold``: classical, without a scale; ``williamson2022``: the paper's constants."""
+    method: Literal["learned", "threshold", "williamson2022"] = "threshold"
+    """``learned``: the network; ``threshold``: classical; ``williamson2022``: the paper's."""
     polarity: Literal["auto", "dark", "bright"] = "auto"
     """Whether particles are darker or brighter than the background; ``auto`` finds out."""
     min_diameter_px: float = Field(default=4.0, gt=0)

@@ -1,7 +1,7 @@
 """From maps to particles: candidates at each scale, and which scale knows a particle best.
 
 At every scale the watershed of the predicted distance gives candidates. A true particle explains
-the prediction: the distance to its own outline, computed from its mask, is the distance the
+the prediction: the distance to its own outline, computed from its mask, is the distance that the
 network predicted. Fragments of a large particle, heaps of small ones and grains of noise do not
 agree with themselves in this way, so the agreement is the candidate's confidence, and where two
 scales disagree about a place, the more confident answer is kept.
@@ -17,19 +17,22 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.segment.learned.depth import own_depth, share_of_deepest
+from nanolake.segment.learned.depth import deepest, own_depth, share_of_deepest
 from nanolake.segment.split import split_touching
 
 Labels = NDArray[np.int32]
 Map = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 
 PARTICLE, PRINT, DISTANCE = 0, 1, 2
 _STEPS = 16.0
+_LEAST_DEPTH = 1 / 32
+"""Distances are ranked in steps of 1/64 of this scale's unit, see `split_touching`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecodeSettings:
-    """Constants of the decoding, chosen once and shipped with the code."""
+class Decoding:
+    """Constants of the decoding."""
 
     level: float = 0.5
     """Probability above which a pixel belongs to a particle."""
@@ -39,117 +42,180 @@ class DecodeSettings:
     """... and at least this share of its own height."""
     misfit: float = 0.35
     """Mean difference between predicted and own distance at which confidence is 0."""
-    least_confidence: float = 0.25
+    fine_bonus: float = 0.05
+    """Added to the finer scale's confidence where two scales disagree."""
+    resolved_px: float = 4.0
+    """Inscribed radius below which a coarse scale's candidate loses confidence in proportion."""
+    least_confidence: float = 0.4
     """Candidates of less are dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """Labels (y, x) int32, 0 or 1 … n, on the full grid; by label (n + 1,): the confidence."""
+    """Particles of one picture: ``labels`` (y, x) int32, ``confidence`` (n + 1,) by label."""
 
     labels: Labels
     confidence: Map
 
 
-def candidates(maps: Map, settings: DecodeSettings) -> Candidates:
+def candidates(maps: Map, rule: Decoding, *, coarse: bool = False) -> Candidates:
     """Part the particles of one scale's maps (3, y, x) and say how sure each is."""
-    inside = (maps[PARTICLE] > settings.level) & (maps[PARTICLE] > maps[PRINT])
-    depth = np.where(inside, np.maximum(maps[DISTANCE], 1.5 / (64 * _STEPS)), 0)
+    inside = (maps[PARTICLE] > rule.level) & (maps[PARTICLE] > maps[PRINT])
+    depth = np.maximum(maps[DISTANCE], np.float32(_LEAST_DEPTH))
+    depth[~inside] = 0
     labels = split_touching(
-        np.asarray(depth * _STEPS, np.float32),
-        height_px=settings.height * _STEPS,
-        relative=settings.relative,
+        depth * np.float32(_STEPS), height_px=rule.height * _STEPS, relative=rule.relative
     )
-    return Candidates(labels=labels, confidence=_confidence(labels, maps, settings.misfit))
+    depth = own_depth(labels)
+    confidence = _confidence(labels, depth, maps, rule)
+    if coarse:
+        confidence *= np.minimum(deepest(labels, depth) / np.float32(rule.resolved_px), 1)
+    return Candidates(labels=labels, confidence=confidence)
 
 
-def _confidence(labels: Labels, maps: Map, misfit: float) -> Map:
-    own = share_of_deepest(labels, own_depth(labels))
-    sums = _sums(labels.ravel(), maps[PARTICLE].ravel(), (maps[DISTANCE] - own).ravel())
-    many = np.maximum(sums[0], 1)
-    agreement = np.clip(1 - sums[2] / many / misfit, 0, 1)
-    # the mean probability over a particle is 0.5 where nothing is known
-    sure = np.clip(2 * sums[1] / many - 1, 0, 1)
-    confidence = np.sqrt(agreement * sure)
-    confidence[0] = 0
-    return np.asarray(confidence, np.float32)
+def _confidence(labels: Labels, depth: Map, maps: Map, rule: Decoding) -> Map:
+    """Geometric mean of the agreement of the distances and the certainty of the pixels."""
+    own = share_of_deepest(labels, depth)
+    count, sure, gap = _sums(
+        labels.ravel(), maps[PARTICLE].ravel(), maps[DISTANCE].ravel(), own.ravel()
+    )
+    many = np.maximum(count, 1)
+    agreement = np.clip(1 - gap / many / rule.misfit, 0, 1)
+    certainty = np.clip((sure / many - rule.level) / (1 - rule.level), 0, 1)
+    return np.asarray(np.sqrt(agreement * certainty), np.float32)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sums(labels: Labels, probability: Map, gap: Map) -> Any:
-    """Pixels, sum of probability and of |gap| of each label, (3, n + 1)."""
+def _sums(labels: Labels, probability: Map, distance: Map, own: Map) -> Any:
+    """Pixels, sum of probability and of the distances' difference by label, (3, n + 1)."""
     sums = np.zeros((3, labels.max() + 1))
     for index in range(labels.size):
         label = labels[index]
         if label:
             sums[0, label] += 1
             sums[1, label] += probability[index]
-            sums[2, label] += abs(gap[index])
+            sums[2, label] += abs(distance[index] - own[index])
     return sums
 
 
-def enlarged(found: Candidates, maps: Map, shape: tuple[int, int], level: float) -> Candidates:
+def enlarged(found: Candidates, maps: Map, shape: tuple[int, int], rule: Decoding) -> Candidates:
     """Put a coarser scale's candidates on the full grid (y, x), outlines at the map's level."""
     if found.labels.shape == shape:
         return found
     size = shape[1], shape[0]
     probability = cv2.resize(maps[PARTICLE], size, interpolation=cv2.INTER_LINEAR)
     labels = cv2.resize(_grown(found.labels), size, interpolation=cv2.INTER_NEAREST)
-    labels[probability <= level] = 0
+    labels[probability <= rule.level] = 0
     return Candidates(labels=labels, confidence=found.confidence)
 
 
 def _grown(labels: Labels) -> Labels:
     """Labels one pixel larger where there is background."""
-    near = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
-    return np.where(labels > 0, labels, near)
+    near = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))
+    return np.where(labels > 0, labels, near.astype(np.int32))
 
 
-def merged(coarse: Candidates, fine: Candidates, *, bonus: float = 0.0) -> Candidates:
+def merged(coarse: Candidates, fine: Candidates, rule: Decoding) -> Candidates:
     """Keep at each place the more confident of two scales' candidates.
 
     A coarse candidate is held against all fine ones that lie mostly within it, together: their
-    confidences weigh by area, and what they leave uncovered counts as 0. ``bonus`` is added to
-    the fine side.
+    confidences weigh by area, and what they leave uncovered counts as 0. One that lies mostly
+    within a single fine candidate is held against that.
     """
-    count_c, count_f = len(coarse.confidence), len(fine.confidence)
-    area_c = np.bincount(coarse.labels.ravel(), minlength=count_c).astype(float)
-    area_f = np.bincount(fine.labels.ravel(), minlength=count_f).astype(float)
-    pair, shared = np.unique(
-        coarse.labels.ravel().astype(np.int64) * count_f + fine.labels.ravel(), return_counts=True
-    )
-    c, f = np.divmod(pair, count_f)
-    real = (c > 0) & (f > 0)
-    c, f, shared = c[real], f[real], shared[real]
-    inner = shared > 0.5 * area_f[f]
-    value = np.bincount(
-        c[inner], (shared * (fine.confidence[f] + bonus))[inner], minlength=count_c
-    ) / np.maximum(area_c, 1)
-    covered = np.bincount(c[inner], shared[inner], minlength=count_c) / np.maximum(area_c, 1)
-    # a coarse one that swallows only a part of a fine one competes with that one, too
-    fine_wins = value >= coarse.confidence
-    del covered
-    keep_c = ~fine_wins
-    keep_c[0] = False
-    # fine ones that lost: mostly within a kept coarse one
-    lost = np.zeros(count_f, bool)
-    lost[f[inner & keep_c[c]]] = True
-    # a kept coarse one that lies mostly within one fine candidate: the better of the two
-    within = (shared > 0.5 * area_c[c]) & ~inner & keep_c[c]
-    better = coarse.confidence[c] > fine.confidence[f]
-    keep_c[c[within & ~better]] = False
-    lost[f[within & better]] = True
-    lost[0] = True
-    labels = np.where(keep_c[coarse.labels], coarse.labels, 0)
-    fine_labels = np.where(lost[fine.labels], 0, fine.labels)
-    labels = np.where(fine_labels > 0, fine_labels + (count_c - 1), labels).astype(np.int32)
-    return _compact(labels, np.concatenate([coarse.confidence, fine.confidence[1:]]))
+    count_c, count_f = coarse.confidence.size, fine.confidence.size
+    c, f, shared = overlaps(coarse.labels, fine.labels)
+    area_c = np.bincount(coarse.labels.ravel(), minlength=count_c)
+    area_f = np.bincount(fine.labels.ravel(), minlength=count_f)
+    within_c = shared > 0.5 * area_f[f]
+    worth = shared * (fine.confidence[f] + rule.fine_bonus)
+    against = np.bincount(c[within_c], worth[within_c], count_c) / np.maximum(area_c, 1)
+    keep_c = against < coarse.confidence
+    within_f = ~within_c & (shared > 0.5 * area_c[c])
+    beaten = within_f & (coarse.confidence[c] <= fine.confidence[f] + rule.fine_bonus)
+    keep_c[c[beaten]] = False
+    keep_f = np.ones(count_f, bool)
+    keep_f[f[(within_c | within_f) & keep_c[c]]] = False
+    keep_c[0] = keep_f[0] = False
+    return _joined(coarse, keep_c, fine, keep_f)
 
 
-def _compact(labels: Labels, confidence: Map) -> Candidates:
-    present = np.bincount(labels.ravel(), minlength=confidence.size) > 0
-    present[0] = True
-    number = np.cumsum(present) - 1
+def _joined(coarse: Candidates, keep_c: Flags, fine: Candidates, keep_f: Flags) -> Candidates:
+    """Number the kept ones anew, first the coarse, then the fine, which lie on top."""
+    number_c = np.where(keep_c, np.cumsum(keep_c), 0).astype(np.int32)
+    number_f = np.where(keep_f, np.cumsum(keep_f) + keep_c.sum(), 0).astype(np.int32)
+    labels = number_f[fine.labels]
+    confidence = np.concatenate([[0.0], coarse.confidence[keep_c], fine.confidence[keep_f]])
     return Candidates(
-        labels=number[labels].astype(np.int32), confidence=confidence[present].astype(np.float32)
+        labels=np.where(labels > 0, labels, number_c[coarse.labels]),
+        confidence=confidence.astype(np.float32),
     )
+
+
+def overlaps(
+    first: Labels, second: Labels
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pairs of labels that share pixels, and how many: three arrays (m,)."""
+    key, count = _runs(first.ravel(), second.ravel(), int(second.max(initial=0)) + 1)
+    pair, place = np.unique(key, return_inverse=True)
+    total = np.bincount(place, count, pair.size).astype(np.int64)
+    a, b = np.divmod(pair, int(second.max(initial=0)) + 1)
+    return a, b, total
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _runs(first: Labels, second: Labels, base: int) -> Any:
+    """Runs of pixels with the same two labels, neither 0: pair as one number, and length."""
+    number, last = 0, np.int64(-1)
+    for index in range(first.size):
+        pair = np.int64(first[index]) * base + second[index]
+        if pair != last and first[index] and second[index]:
+            number += 1
+        last = pair
+    key, count = np.empty(number, np.int64), np.zeros(number, np.int64)
+    row, last = -1, np.int64(-1)
+    for index in range(first.size):
+        pair = np.int64(first[index]) * base + second[index]
+        if first[index] and second[index]:
+            if pair != last:
+                row += 1
+                key[row] = pair
+            count[row] += 1
+        last = pair
+    return key, count
+
+
+def without(found: Candidates, drop: Flags) -> Candidates:
+    """Take some candidates out and number the others anew; ``drop`` (n + 1,) by label."""
+    keep = ~drop
+    keep[0] = False
+    number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    confidence = np.concatenate([np.zeros(1, np.float32), found.confidence[keep]])
+    return Candidates(labels=number[found.labels], confidence=confidence)
+
+
+def filled(labels: Labels) -> Labels:
+    """Fill what is enclosed by one particle alone: the cores of hollow ones, pinholes."""
+    _, pieces = cv2.connectedComponents((labels == 0).view(np.uint8), connectivity=4)
+    owner = _owners(labels, pieces, int(pieces.max(initial=0)) + 1)
+    return np.where(labels > 0, labels, owner[pieces])
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _owners(labels: Labels, pieces: Labels, count: int) -> Any:
+    """The one label around each piece of background; 0 for several, or at the picture's edge."""
+    owner = np.full(count, -1, np.int32)
+    height, width = labels.shape
+    for y in range(height):
+        for x in range(width):
+            piece = pieces[y, x]
+            if labels[y, x] or owner[piece] == 0:
+                continue
+            if y == 0 or x == 0 or y == height - 1 or x == width - 1:
+                owner[piece] = 0
+                continue
+            for near in (labels[y - 1, x], labels[y + 1, x], labels[y, x - 1], labels[y, x + 1]):
+                if near and owner[piece] != near:
+                    owner[piece] = near if owner[piece] == -1 else 0
+    owner[owner < 0] = 0
+    owner[0] = 0
+    return owner

@@ -1,0 +1,128 @@
+"""The learned method: maps of a network at several scales, decoded into particles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nanolake.records import Segmentation
+from nanolake.segment.instances import first_pixels, keep_particles
+from nanolake.segment.learned.decode import (
+    PRINT,
+    Candidates,
+    Decoding,
+    candidates,
+    enlarged,
+    filled,
+    merged,
+    without,
+)
+from nanolake.segment.settings import SegmentSettings
+
+Grey = NDArray[np.float32]
+Labels = NDArray[np.int32]
+
+ZOOMS = (1.0, 0.5, 0.25, 0.125)
+"""Scales at which the network looks at a picture."""
+_LEAST_SIDE_PX = 40
+_PRINT = 0.5
+_LEAST_PRINT_PX = 30
+
+
+class Maps(Protocol):
+    """What gives the maps (3, y, x) of a picture: a `MapModel`."""
+
+    def maps(self, grey: Grey) -> Grey:
+        """Return particle, print and distance in 0 … 1 for grey (y, x) in 0 … 1."""
+        ...
+
+
+_RULE = Decoding()
+
+
+def learned(grey: Grey, settings: SegmentSettings) -> Segmentation:
+    """Find particles with the shipped network; ``grey`` is (y, x) float32 in 0 … 1."""
+    from nanolake.segment.learned.model import load_model
+
+    return segment_with(load_model(threads=max(1, cv2.getNumThreads())), grey, settings)
+
+
+def segment_with(
+    model: Maps, grey: Grey, settings: SegmentSettings, rule: Decoding = _RULE
+) -> Segmentation:
+    """Find particles with any network: its maps at each of `ZOOMS`, decoded and joined."""
+    maps = maps_by_zoom(model, grey)
+    printed = maps[1.0][PRINT] > _PRINT
+    found = decoded(maps, grey.shape, rule)
+    kept, excluded = keep_particles(found.labels, settings, _on(printed, found))
+    if settings.remove_print:
+        excluded["print"] += _print_count(printed)
+    return Segmentation(
+        labels=kept,
+        polarity=_polarity(grey, found.labels),
+        method="learned",
+        excluded=excluded,
+        confidence=_confidence_of(kept, found),
+    )
+
+
+def maps_by_zoom(model: Maps, grey: Grey) -> dict[float, Grey]:
+    """Run the network at every scale at which the picture is large enough; 1 always."""
+    maps = {}
+    for zoom in ZOOMS:
+        if zoom == 1.0 or zoom * min(grey.shape) >= _LEAST_SIDE_PX:
+            maps[zoom] = model.maps(_zoomed(grey, zoom))
+    return maps
+
+
+def _zoomed(grey: Grey, zoom: float) -> Grey:
+    if zoom == 1.0:
+        return grey
+    size = round(grey.shape[1] * zoom), round(grey.shape[0] * zoom)
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def decoded(maps: Mapping[float, Grey], shape: tuple[int, int], rule: Decoding) -> Candidates:
+    """Decode each scale and keep the best answer at each place, outlines on the full grid."""
+    coarse_first = [
+        enlarged(candidates(maps[zoom], rule, coarse=zoom < 1), maps[zoom], shape, rule)
+        for zoom in sorted(maps)
+    ]
+    found = reduce(lambda coarse, fine: merged(coarse, fine, rule), coarse_first)
+    found = without(found, found.confidence < rule.least_confidence)
+    return Candidates(labels=filled(found.labels), confidence=found.confidence)
+
+
+def _on(printed: NDArray[np.bool_], found: Candidates) -> NDArray[np.bool_]:
+    """Which labels lie mostly on print, (n + 1,)."""
+    count = found.confidence.size
+    inside = np.bincount(found.labels[printed], minlength=count)
+    flags = inside > 0.5 * np.bincount(found.labels.ravel(), minlength=count)
+    flags[0] = False
+    return np.asarray(flags)
+
+
+def _print_count(printed: NDArray[np.bool_]) -> int:
+    """Number of printed things of at least 30 px."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(printed.view(np.uint8), connectivity=8)
+    return int((stats[1:, cv2.CC_STAT_AREA] >= _LEAST_PRINT_PX).sum())
+
+
+def _polarity(grey: Grey, labels: Labels) -> str:
+    """Whether the particles are darker than the background close around them."""
+    inside = labels > 0
+    around = cv2.dilate(inside.view(np.uint8), np.ones((9, 9), np.uint8)).view(bool) & ~inside
+    if not inside.any() or not around.any():
+        return "dark"
+    return "dark" if float(grey[inside].mean()) <= float(grey[around].mean()) else "bright"
+
+
+def _confidence_of(kept: NDArray[np.integer], found: Candidates) -> NDArray[np.float32]:
+    """Each kept particle's confidence, (n,), in the order of the new labels."""
+    first = first_pixels(kept.astype(np.int32), int(kept.max(initial=0)) + 1)[1:]
+    return found.confidence[found.labels.ravel()[first]]
