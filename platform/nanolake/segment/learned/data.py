@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from nanolake.errors import SettingsError
 from nanolake.segment.grey import stretched
 from nanolake.segment.learned.settings import SegmenterTrainSettings
 from nanolake.segment.learned.targets import loss_weights, training_maps
@@ -95,6 +97,13 @@ def _contrast(grey: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
     return np.asarray(np.clip(grey, 0.0, 1.0), np.float32)
 
 
+def _scenes(seed: tuple[int, ...], side_px: int) -> Iterator[Scene]:
+    """Yield scenes without end; a draw that the simulator refuses is drawn again."""
+    for index in itertools.count():
+        with suppress(SettingsError):
+            yield scene((*seed, index), side_px)
+
+
 class SimulatedCrops(IterableDataset[list[Tensor]]):
     """Batches of worn crops from a pool of scenes that is renewed little by little."""
 
@@ -109,7 +118,7 @@ class SimulatedCrops(IterableDataset[list[Tensor]]):
     def __iter__(self) -> Iterator[list[Tensor]]:
         cv2.setNumThreads(1)
         s, rng = self.settings, np.random.default_rng(self.seed)
-        fresh = (scene((*self.seed, index), s.micrograph_px) for index in itertools.count())
+        fresh = _scenes(self.seed, s.micrograph_px)
         pool = list(itertools.islice(fresh, min(_FIRST, s.pool)))
         for _ in range(self.batches):
             far = rng.random() < _FAR_SHARE

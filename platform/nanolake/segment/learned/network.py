@@ -17,7 +17,7 @@ MAPS = ("particle", "print", "distance")
 """Probability of particle, probability of print, normalised distance to the outline."""
 STRIDE = 32
 """Height and width must be multiples of this."""
-HALO_PX = 256
+HALO_PX = 192
 """Radius of the receptive field, rounded up to the stride."""
 
 

@@ -19,7 +19,7 @@ class SegmenterTrainSettings(Settings):
     """Name of the run in its folder: started again under the same name, it resumes."""
     seed: int = Field(default=20226, ge=0)
     """Seed of the simulated micrographs and of the first weights."""
-    epochs: int = Field(default=24, ge=1)
+    epochs: int = Field(default=20, ge=1)
     """Rounds; a checkpoint is written after each."""
     crops_per_epoch: int = Field(default=4096, ge=2)
     """Crops a round, over all workers."""
