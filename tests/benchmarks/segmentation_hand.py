@@ -1,0 +1,118 @@
+"""Segmentation against what people drew: outlines of TEM panels, boxes of supported catalysts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from segmentation_cases import SCORE_COLUMNS, SHARED, Choice, score_cells, table, timed
+
+from nanolake.segment.score import Counts, Score, score
+from nanolake.segment.score_boxes import pool_boxes, score_boxes, yolo_boxes
+
+EMPS = SHARED / "emps_tem"
+CATALYSTS = SHARED / "catalyst_stem"
+PANELS = """## Hand-drawn outlines: TEM panels (EMPS)
+
+{count} bright-field panels of the training split, used for scoring only. Inverted: the same with
+black and white exchanged.
+
+"""
+SUPPORTED = """## Hand-drawn boxes: supported catalysts (STEM and TEM)
+
+{count} pictures, boxes only: a match is two bounding boxes that overlap by half (0.5) or by 0.3.
+Boxes at the border are left out.
+
+"""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel, one method."""
+
+    path: Path
+    method: str
+    inverted: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    score: Score
+    polarity_right: bool
+    cpu_s_per_megapixel: float
+
+
+def panels(choice: Choice) -> str:
+    """Return the section on EMPS: every method, as is and inverted."""
+    paths = _pictures(EMPS, "*.png", choice)
+    rows = []
+    with choice.pool() as workers:
+        for method in choice.methods:
+            for inverted in (False, True):
+                cases = [Panel(path, method, inverted) for path in paths]
+                outcomes = list(workers.map(_panel, cases, chunksize=2))
+                rows.append([method, "inverted" if inverted else "as is", *_panel_cells(outcomes)])
+                print(" | ".join(rows[-1]), flush=True)
+    header = ["method", "picture", *SCORE_COLUMNS, "polarity right", "CPU s/megapixel"]
+    return PANELS.format(count=len(paths)) + table(header, rows)
+
+
+def _panel(case: Panel) -> Outcome:
+    pixels = cv2.imread(str(case.path), cv2.IMREAD_GRAYSCALE)
+    truth = cv2.imread(str(EMPS / "labels" / case.path.name), cv2.IMREAD_UNCHANGED)
+    run = timed(255 - pixels if case.inverted else pixels, case.method)
+    right = run.found.polarity == ("bright" if case.inverted else "dark")
+    return Outcome(score(truth, run.found.labels), right, run.cpu_s_per_megapixel)
+
+
+def _panel_cells(outcomes: list[Outcome]) -> list[str]:
+    right = sum(outcome.polarity_right for outcome in outcomes)
+    seconds = np.median([outcome.cpu_s_per_megapixel for outcome in outcomes])
+    cells = score_cells([outcome.score for outcome in outcomes])
+    return [*cells, f"{right} of {len(outcomes)}", f"{seconds:.2f}"]
+
+
+def catalysts(choice: Choice) -> str:
+    """Return the section on boxes: pooled by method, then picture by picture."""
+    paths = _pictures(CATALYSTS, "*.jpg", choice)
+    with choice.pool() as workers:
+        counts = {
+            method: list(workers.map(_boxes, paths, [method] * len(paths), chunksize=1))
+            for method in choice.methods
+        }
+    pooled = [[method, *_box_cells(pool_boxes(items))] for method, items in counts.items()]
+    header = ["method", "boxes", "found", "recall@0.5", "precision@0.5", "F1@0.5",
+              "recall@0.3", "precision@0.3"]  # fmt: skip
+    text = SUPPORTED.format(count=len(paths)) + table(header, pooled)
+    return text + "\n\nRecall / precision at 0.5 by picture:\n\n" + _by_picture(paths, counts)
+
+
+def _boxes(path: Path, method: str) -> Counts:
+    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    rows = np.loadtxt(CATALYSTS / "labels" / f"{path.stem}.txt", ndmin=2)
+    return score_boxes(yolo_boxes(rows, pixels.shape), timed(pixels, method).found.labels)
+
+
+def _box_cells(total: Counts) -> list[str]:
+    figures = [total.recall(0), total.precision(0), total.f1(0), total.recall(1)]
+    figures.append(total.precision(1))
+    return [f"{total.truth:,}", f"{total.found:,}", *(f"{value:.3f}" for value in figures)]
+
+
+def _by_picture(paths: list[Path], counts: dict[str, list[Counts]]) -> str:
+    rows = [
+        [path.stem, str(next(iter(counts.values()))[place].truth)]
+        + [f"{items[place].recall():.2f} / {items[place].precision():.2f}"
+           for items in counts.values()]
+        for place, path in enumerate(paths)
+    ]  # fmt: skip
+    return table(["picture", "boxes", *counts], rows)
+
+
+def _pictures(folder: Path, pattern: str, choice: Choice) -> list[Path]:
+    paths = sorted((folder / "images").glob(pattern))[:: choice.every]
+    if not paths:
+        raise SystemExit(f"no pictures {pattern} under {folder}/images: put the scoring set there")
+    return paths
