@@ -19,10 +19,10 @@ SIDE_PX = 2048
 REPEATS = 5
 TITLE = """## One picture of 2048 x 2048 end to end
 
-Simulated, {count} particles, some of them cut; `segment` and `measure` (all features) one after the other in
-one process on {threads} threads, median of {repeats} runs after a first one that is not counted.
-Wall time: other load on the machine counts (load {load:.1f} before). Memory: the process's peak, and
-how much of it is above what was held, picture included, before the first run.
+Simulated, {count} particles, some of them cut; `segment` and `measure` (all features) one after
+the other in one process on {threads} threads, median of {repeats} runs after one that is not
+counted. Wall time: other load on the machine counts (load {load:.1f} before). Memory: the
+process's peak, and how much of it is above what was held, picture included, before the first run.
 
 """
 

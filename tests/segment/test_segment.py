@@ -88,6 +88,19 @@ def test_close_packed_disks_keep_their_polarity():
     assert segment(255 - pixels).polarity == "bright"
 
 
+def test_threads_change_nothing():
+    pixels, _ = scene(draw=APART, noise=12.0)
+    before, results = cv2.getNumThreads(), []
+    try:
+        for threads in (1, 2):
+            cv2.setNumThreads(threads)
+            results.append(segment(pixels, SegmentSettings(method="threshold")))
+    finally:
+        cv2.setNumThreads(before)
+    assert np.array_equal(results[0].labels, results[1].labels)
+    assert results[0].excluded == results[1].excluded
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_turned_picture_gives_the_same_areas(turns):
     pixels, _ = scene(draw=APART)
