@@ -51,13 +51,16 @@ def draw_settings(seed: int, *, side_px: int = 512) -> MicrographSettings:
     stage["supports"] = (*stage.get("supports", ()), *layout.supports)
     pixel_size_nm = float(np.exp(rng.uniform(np.log(0.05), np.log(2.0))))
     families = _families(layout.shape, typical_px, side_px, rng)
+    arrangement = layout.arrangement
+    if any(f["diameter_px"] > 0.9 * side_px * np.sqrt(f["l_ratio"]) for f in families):
+        arrangement["keep_inside"] = False
     for family in families:
         family["diameter_nm"] = family.pop("diameter_px") * pixel_size_nm
         family["diameter_sd_nm"] = family["diameter_nm"] * family.pop("diameter_spread")
     return MicrographSettings.build(
         {
             **stage,
-            **layout.arrangement,
+            **arrangement,
             "height_px": side_px,
             "width_px": side_px,
             "pixel_size_nm": pixel_size_nm,

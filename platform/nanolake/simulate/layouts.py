@@ -98,7 +98,7 @@ def _affordable(coverage: float, typical_px: float, side_px: int) -> float:
 def _few(rng: Rng, relative: float) -> dict[str, Any]:
     """One to a few large particles, alone, touching or overlapping, often cut by the border."""
     if rng.random() < 0.35:
-        return {"count": 1, "keep_inside": bool(relative < 0.6 and rng.random() < 0.6)}
+        return {"count": 1, "keep_inside": bool(relative < 0.75 and rng.random() < 0.8)}
     most = max(2, round(0.5 / relative**2))
     return {
         "count": int(rng.integers(1, most + 1)),
@@ -113,12 +113,14 @@ def _catalyst(rng: Rng, polarity: str, typical_px: float, side_px: int) -> Layou
     coverage = _affordable(
         float(np.exp(rng.uniform(np.log(0.01), np.log(0.15)))), typical_px, side_px
     )
-    carrier = Support(
-        kind=str(rng.choice(["clumps", "granular", "sheets"], p=[0.6, 0.25, 0.15])),
-        depth=float(rng.uniform(0.15, 0.7) * (1.5 if polarity == "bright" else 1.0)),
-        size_px=float(np.exp(rng.uniform(np.log(20.0), np.log(200.0)))),
-        cover=float(rng.uniform(0.3, 0.9)),
-        soft_px=float(rng.uniform(1.0, 4.0)),
+    carrier = Support.build(
+        {
+            "kind": str(rng.choice(["clumps", "granular", "sheets"], p=[0.6, 0.25, 0.15])),
+            "depth": float(rng.uniform(0.15, 0.7) * (1.5 if polarity == "bright" else 1.0)),
+            "size_px": float(np.exp(rng.uniform(np.log(20.0), np.log(200.0)))),
+            "cover": float(rng.uniform(0.3, 0.9)),
+            "soft_px": float(rng.uniform(1.0, 4.0)),
+        }
     )
     shape = str(rng.choice(["sphere", "pebble", "polyhedron", "hexagon"], p=[0.5, 0.2, 0.2, 0.1]))
     arrangement = {

@@ -8,7 +8,7 @@ so faces and their edges show in the picture as they do in a microscope.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import permutations, product
 
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Single = NDArray[np.float32]
 
+SHARDS = 256
+"""Different shards; each is turned at random in space, so no two look alike."""
 SHARD_PLANES = 14
 """Random cuts that make a shard: enough to close it, few enough to leave flat sides."""
 FLAT = 1e-6
@@ -33,14 +35,14 @@ class Solid:
 
 
 def turned_solid(name: str, rng: np.random.Generator) -> Solid:
-    """Return the named body (see `settings.Solid`; ``shard`` draws its own) in a random turn."""
-    body = _shard(rng) if name == "shard" else _regular(name)
+    """Return the named body of `settings.Solid` (any of `SHARDS` shards), turned at random."""
+    body = _shard(int(rng.integers(SHARDS))) if name == "shard" else _regular(name)
     turn = _rotation(rng)
     return Solid(body.normals @ turn.T, body.offsets, body.vertices @ turn.T)
 
 
 def silhouette(body: Solid, theta: Floats) -> Floats:
-    """Return R(theta), the radius of the projection about the body's origin; y up is y down."""
+    """Return R(theta), the radius of the projection about the body's origin, in body units."""
     import cv2
 
     hull = cv2.convexHull(body.vertices[:, 1:].astype(np.float32)).reshape(-1, 2).astype(float)
@@ -49,9 +51,7 @@ def silhouette(body: Solid, theta: Floats) -> Floats:
     offset = np.sum(normal * hull, axis=1)
     normal, offset = normal * np.sign(offset)[:, None], np.abs(offset)
     facing = normal @ np.stack([np.sin(theta), np.cos(theta)])
-    with np.errstate(divide="ignore"):
-        reach = np.where(facing > 0.0, offset[:, None] / facing, np.inf)
-    return np.asarray(reach.min(axis=0), float)
+    return np.asarray(1.0 / np.max(facing / offset[:, None], axis=0), float)
 
 
 def thickness(body: Solid, y: Single, x: Single) -> Single:
@@ -71,7 +71,7 @@ def thickness(body: Solid, y: Single, x: Single) -> Single:
     return np.asarray(np.maximum(top - bottom, 0.0), np.float32)
 
 
-@lru_cache
+@cache
 def _regular(name: str) -> Solid:
     return _hull(np.array(_VERTICES[name](), float))
 
@@ -85,17 +85,19 @@ def _hull(vertices: Floats) -> Solid:
     return Solid(faces[:, :3], -faces[:, 3], vertices)
 
 
-def _shard(rng: np.random.Generator) -> Solid:
+@cache
+def _shard(number: int) -> Solid:
     """Cut space by random planes at uneven distances, stretched: a broken or irregular crystal."""
     from scipy.spatial import HalfspaceIntersection
 
+    rng = np.random.default_rng([SHARD_PLANES, number])
     normals = rng.standard_normal((SHARD_PLANES, 3))
     normals /= np.linalg.norm(normals, axis=1)[:, None]
-    box = np.concatenate([np.eye(3), -np.eye(3)])
-    normals = np.concatenate([normals, box])
+    normals = np.concatenate([normals, np.eye(3), -np.eye(3)])
     offsets = np.concatenate([rng.uniform(0.6, 1.3, SHARD_PLANES), np.full(6, 1.4)])
-    corners = HalfspaceIntersection(np.column_stack([normals, -offsets]), np.zeros(3)).intersections
-    return _hull(corners * rng.uniform(0.65, 1.35, 3))
+    half_spaces = np.column_stack([normals, -offsets])
+    corners = HalfspaceIntersection(half_spaces, np.zeros(3)).intersections
+    return _hull(np.unique(corners.round(9), axis=0) * rng.uniform(0.65, 1.35, 3))
 
 
 def _rotation(rng: np.random.Generator) -> Floats:

@@ -157,7 +157,7 @@ def _absorption(
         shift_y, shift_x = core_place(family, diameter_px, rng)
         shifted, _ = _inside(table.radius, y - np.float32(shift_y), x - np.float32(shift_x))
         thickness *= core_and_shell(family, shifted / np.float32(family.core))
-    return thickness
+    return np.asarray(thickness, np.float32)
 
 
 def _solid_profile(table: _Outline, y: Single, x: Single) -> Single:
@@ -179,13 +179,14 @@ def _inside(r: Single, y: Single, x: Single) -> tuple[Single, Single]:
 
     The distance is exact to first order near the outline, which is where it is used.
     """
-    slope = (np.roll(r, -1) - np.roll(r, 1)) * np.float32(TABLE / (4.0 * np.pi))
+    following, before = np.append(r[1:], r[:1]), np.append(r[-1:], r[:-1])
+    slope = (following - before) * np.float32(TABLE / (4.0 * np.pi))
     normal = r / np.sqrt(1.0 + (slope / r) ** 2)
     place = np.arctan2(y, x) * np.float32(TABLE / (2.0 * np.pi)) + np.float32(TABLE)
     low = place.astype(np.int32)
     rest = place - low
     low = low % TABLE
-    outline = r[low] + rest * (np.roll(r, -1) - r)[low]
+    outline = r[low] + rest * (following - r)[low]
     part = np.sqrt(x * x + y * y) / outline
     distance = (1.0 - part) * normal[low]
     return np.asarray(part, np.float32), np.asarray(distance, np.float32)

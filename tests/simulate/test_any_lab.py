@@ -1,0 +1,78 @@
+"""Random micrographs of any laboratory: every seed is a valid picture with a truth of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nanolake.errors import SettingsError
+from nanolake.simulate import MicrographSettings, draw_settings, simulate_micrograph
+
+SEEDS = 400
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[MicrographSettings]:
+    return [draw_settings(seed) for seed in range(SEEDS)]
+
+
+def _diameter_px(settings: MicrographSettings) -> float:
+    return settings.families[0].diameter_nm / settings.pixel_size_nm
+
+
+@pytest.mark.parametrize("first", range(0, 50, 10))
+def test_every_seed_gives_a_picture(first: int) -> None:
+    for seed in range(first, first + 10):
+        picture = simulate_micrograph(draw_settings(seed, side_px=128), seed)
+        assert picture.pixels.shape == picture.labels.shape == (128, 128)
+        assert picture.pixels.std() > 0.0
+        assert picture.labels.max(initial=0) <= picture.count
+        assert not picture.labels[picture.printed].any()
+
+
+@pytest.mark.parametrize("seed", [0, 7, 23])
+def test_same_seed_same_bytes(seed: int) -> None:
+    first, second = draw_settings(seed, side_px=160), draw_settings(seed, side_px=160)
+    assert first.fingerprint() == second.fingerprint()
+    one, two = simulate_micrograph(first, seed), simulate_micrograph(second, seed)
+    assert one.pixels.tobytes() == two.pixels.tobytes()
+    assert one.labels.tobytes() == two.labels.tobytes()
+
+
+def test_seeds_differ(drawn: list[MicrographSettings]) -> None:
+    assert len({settings.fingerprint() for settings in drawn}) == SEEDS
+
+
+def test_shares_are_those_promised(drawn: list[MicrographSettings]) -> None:
+    # Binomial: sd of a share of a third among 400 is 0.024; four of them are allowed.
+    diameters = np.array([_diameter_px(settings) for settings in drawn])
+    assert np.mean([s.polarity == "bright" for s in drawn]) == pytest.approx(0.35, abs=0.1)
+    for low, high in ((4.0, 25.0), (25.0, 80.0), (80.0, 410.0)):
+        share = np.mean((diameters >= low) & (diameters < high))
+        assert share == pytest.approx(1 / 3, abs=0.1)
+    assert diameters.min() >= 4.0
+    assert diameters.max() <= 410.0
+    assert 0.005 < np.mean([s.count == 0 for s in drawn]) < 0.08
+
+
+def test_the_range_of_layouts_and_shapes_is_met(drawn: list[MicrographSettings]) -> None:
+    layouts = {settings.arrangement for settings in drawn}
+    assert layouts == {"random", "clustered", "touching", "close_packed", "jammed", "chain"}
+    names = {family.name for settings in drawn for family in settings.families}
+    assert {"sphere", "rod", "cube", "triangle", "hexagon", "polyhedron", "shard"} <= names
+    assert any(settings.on_support for settings in drawn)
+    ratios = [f.l_ratio for s in drawn for f in s.families]
+    assert min(ratios) < 0.15
+    assert max(ratios) == 1.0
+
+
+def test_large_particles_are_shrunk_to_a_small_picture() -> None:
+    for seed in range(100):
+        settings = draw_settings(seed, side_px=96)
+        assert _diameter_px(settings) <= 0.8 * 96 + 1e-6
+
+
+@pytest.mark.parametrize(("seed", "side_px"), [(-1, 256), (0, 63)])
+def test_bad_seed_or_side(seed: int, side_px: int) -> None:
+    with pytest.raises(SettingsError, match=f"seed={seed}, side_px={side_px}"):
+        draw_settings(seed, side_px=side_px)
