@@ -152,8 +152,8 @@ def _train(
     from nanolake.engines.train import train_lightning
 
     _check(place)
-    registry = _registry(place.tracking_uri, experiment)
     _same_settings(settings, place.out / "runs" / settings.run_name)
+    registry = _registry(place.tracking_uri, experiment)
     trained = train_lightning(_job(settings, place, makers), progress=progress)
     made = finish(trained)
     run_id = registry.log(
