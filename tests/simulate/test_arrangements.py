@@ -122,11 +122,11 @@ def _film(depth: float) -> np.ndarray:
 
 
 def test_a_faint_particle_is_deepened_until_it_is_seen() -> None:
-    # Even film, so many electrons that only the least step counts: 0.03 = e^-0.2 (1 - e^-m).
+    # Even film, so many electrons that only the least step counts: 0.06 = e^-0.2 (1 - e^-m).
     picture = MicrographSettings.build({"dose": 1e6, "stand_out": 4.0})
     stamps, placement = seen(picture, *_faint(0.001), _film(0.2))
     mean = stamps[0].depth[stamps[0].mask].mean()
-    assert mean == pytest.approx(-np.log(1.0 - LEAST_STEP * np.exp(0.2)), rel=0.1)
+    assert mean == pytest.approx(-np.log(1.0 - LEAST_STEP["dark"] * np.exp(0.2)), rel=0.1)
     assert placement.index.tolist() == [0]
 
 

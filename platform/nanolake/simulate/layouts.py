@@ -116,7 +116,7 @@ def _catalyst(rng: Rng, polarity: str, typical_px: float, side_px: int) -> Layou
     carrier = Support.build(
         {
             "kind": str(rng.choice(["clumps", "granular", "sheets"], p=[0.6, 0.25, 0.15])),
-            "depth": float(rng.uniform(0.15, 0.7) * (1.5 if polarity == "bright" else 1.0)),
+            "depth": float(rng.uniform(0.2, 1.0) * (1.0 if polarity == "bright" else 0.4)),
             "size_px": float(np.exp(rng.uniform(np.log(20.0), np.log(200.0)))),
             "cover": float(rng.uniform(0.3, 0.9)),
             "soft_px": float(rng.uniform(1.0, 4.0)),

@@ -24,8 +24,9 @@ HAADF_CARBON = 1.0 / 3.0
 SMOOTHED = 0.12
 """Smoothing (sd) relative to the particles' diameter, between `SMOOTH_PX`."""
 SMOOTH_PX = (0.6, 3.0)
-LEAST_STEP = 0.03
-"""Least change of the signal that shows on a display stretched from black to white."""
+LEAST_STEP = {"dark": 0.06, "bright": 0.03}
+"""Least change of the signal that shows on a display stretched from black to white; HAADF pictures
+are stretched over less than the whole beam."""
 OPAQUE = 0.93
 """A particle that would have to take out more than this is not there at all."""
 
@@ -72,7 +73,7 @@ def _least_share(
     signal = level if settings.polarity == "dark" else 1.03 - level * np.exp(-mean_depth)
     noise = np.sqrt(signal / settings.dose + (settings.readout_sd / settings.dose) ** 2)
     noise *= min(settings.enlarged / (2.0 * np.sqrt(np.pi) * smooth), 1.0)
-    step = settings.stand_out * np.hypot(noise, 0.5 * uneven) + LEAST_STEP
+    step = settings.stand_out * np.hypot(noise, 0.5 * uneven) + LEAST_STEP[settings.polarity]
     return np.asarray(step / np.maximum(level, 1e-6))
 
 
