@@ -68,7 +68,9 @@ def _rough(rng: Rng, diameter_px: float, smooth: bool) -> dict[str, Any]:
     """Unevenness of bumps over about 4 px; crystals are even, balls may be raspberries."""
     most = int(np.clip(np.pi * diameter_px / 8.0, 4, 12 if smooth else 60))
     highest = round(float(np.exp(rng.uniform(np.log(3.0), np.log(most)))))
-    least, largest = (0.004, 0.02) if smooth else (0.005, float(np.clip(0.25 / highest, 0.008, 0.04)))
+    least, largest = (
+        (0.004, 0.02) if smooth else (0.005, float(np.clip(0.25 / highest, 0.008, 0.04)))
+    )
     return {"roughness": float(rng.uniform(least, largest)), "roughness_order": highest}
 
 
