@@ -56,3 +56,15 @@ def segment(pixels: NDArray[Any], settings: SegmentSettings = _DEFAULTS) -> Segm
     rounding. Overlapping particles are parted along a line; hidden parts are not guessed.
     """
     return METHODS[settings.method](stretched(pixels), settings)
+
+
+def weights_id(settings: SegmentSettings) -> str | None:
+    """Return the id of the weights that these settings use, None for a method without any.
+
+    Raises `ModelError` where the file is missing or is no segmentation network.
+    """
+    if settings.method != "learned":
+        return None
+    from nanolake.segment.learned import load_model
+
+    return load_model(settings.weights).model_id

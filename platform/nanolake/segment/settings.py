@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -14,8 +15,11 @@ class SegmentSettings(Settings):
 
     method: Literal["learned", "threshold", "williamson2022"] = "threshold"
     """``learned``: the network; ``threshold``: classical; ``williamson2022``: the paper's."""
+    weights: Path | None = None
+    """ONNX file of the learned method; None: the network that comes with the package."""
     polarity: Literal["auto", "dark", "bright"] = "auto"
-    """Whether particles are darker or brighter than the background; ``auto`` finds out."""
+    """Whether particles are darker or brighter than the background; ``auto`` finds out. The
+    learned method does not ask: its network finds both."""
     min_diameter_px: float = Field(default=4.0, gt=0)
     """Particles of a smaller equivalent diameter are dropped and counted as ``small``."""
     min_relative_area: float = Field(default=0.1, ge=0, lt=1)
@@ -25,7 +29,9 @@ class SegmentSettings(Settings):
     max_relative_area: float | None = Field(default=None, gt=1)
     """Larger than this many median particles is an ``outlier``; None keeps every size."""
     neck: float = Field(default=0.2, ge=0, lt=1)
-    """Touching particles part where the neck is narrower than the thinner one by this share."""
+    """``threshold``: touching particles part where the neck is narrower by this share."""
+    min_confidence: float = Field(default=0.6, ge=0, le=1)
+    """``learned``: what the network is less sure of is not taken for a particle."""
     remove_border: bool = True
     """Drop particles cut by the picture's edge, counted as ``border``."""
     remove_print: bool = True

@@ -42,12 +42,12 @@ class Decoding:
     """... and at least this share of its own height."""
     misfit: float = 0.35
     """Mean difference between predicted and own distance at which confidence is 0."""
-    fine_bonus: float = 0.05
+    fine_bonus: float = 0.02
     """Added to the finer scale's confidence where two scales disagree."""
-    resolved_px: float = 4.0
+    cover: float = 0.7
+    """Part of a coarse candidate that fine ones must cover to be held against it in full."""
+    resolved_px: float = 8.0
     """Inscribed radius below which a coarse scale's candidate loses confidence in proportion."""
-    least_confidence: float = 0.4
-    """Candidates of less are dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +119,9 @@ def merged(coarse: Candidates, fine: Candidates, rule: Decoding) -> Candidates:
     """Keep at each place the more confident of two scales' candidates.
 
     A coarse candidate is held against all fine ones that lie mostly within it, together: their
-    confidences weigh by area, and what they leave uncovered counts as 0. One that lies mostly
-    within a single fine candidate is held against that.
+    confidences weigh by area, and count in full where they cover ``rule.cover`` of it (between
+    close-packed particles there are gaps). One that lies mostly within a single fine candidate is
+    held against that.
     """
     count_c, count_f = coarse.confidence.size, fine.confidence.size
     c, f, shared = overlaps(coarse.labels, fine.labels)
@@ -128,7 +129,9 @@ def merged(coarse: Candidates, fine: Candidates, rule: Decoding) -> Candidates:
     area_f = np.bincount(fine.labels.ravel(), minlength=count_f)
     within_c = shared > 0.5 * area_f[f]
     worth = shared * (fine.confidence[f] + rule.fine_bonus)
-    against = np.bincount(c[within_c], worth[within_c], count_c) / np.maximum(area_c, 1)
+    covered = np.bincount(c[within_c], shared[within_c], count_c)
+    full = np.maximum(np.maximum(covered, rule.cover * area_c), 1)
+    against = np.bincount(c[within_c], worth[within_c], count_c) / full
     keep_c = against < coarse.confidence
     within_f = ~within_c & (shared > 0.5 * area_c[c])
     beaten = within_f & (coarse.confidence[c] <= fine.confidence[f] + rule.fine_bonus)

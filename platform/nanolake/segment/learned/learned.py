@@ -32,6 +32,7 @@ ZOOMS = (1.0, 0.5, 0.25, 0.125)
 _LEAST_SIDE_PX = 40
 _PRINT = 0.5
 _LEAST_PRINT_PX = 30
+_RING_PX = 3
 
 
 class Maps(Protocol):
@@ -46,10 +47,11 @@ _RULE = Decoding()
 
 
 def learned(grey: Grey, settings: SegmentSettings) -> Segmentation:
-    """Find particles with the shipped network; ``grey`` is (y, x) float32 in 0 … 1."""
+    """Find particles with the network of the settings; ``grey`` is (y, x) float32 in 0 … 1."""
     from nanolake.segment.learned.model import load_model
 
-    return segment_with(load_model(threads=max(1, cv2.getNumThreads())), grey, settings)
+    threads = max(1, cv2.getNumThreads())
+    return segment_with(load_model(settings.weights, threads=threads), grey, settings)
 
 
 def segment_with(
@@ -59,12 +61,16 @@ def segment_with(
     maps = maps_by_zoom(model, grey)
     printed = maps[1.0][PRINT] > _PRINT
     found = decoded(maps, grey.shape, rule)
+    found = without(found, found.confidence < settings.min_confidence)
+    height = heights(grey, found.labels)
+    polarity = _polarity(settings, found, height)
+    found = without(found, height < 0 if polarity == "bright" else height > 0)
     kept, excluded = keep_particles(found.labels, settings, _on(printed, found))
     if settings.remove_print:
         excluded["print"] += _print_count(printed)
     return Segmentation(
         labels=kept,
-        polarity=_polarity(grey, found.labels),
+        polarity=polarity,
         method="learned",
         excluded=excluded,
         confidence=_confidence_of(kept, found),
@@ -94,7 +100,6 @@ def decoded(maps: Mapping[float, Grey], shape: tuple[int, int], rule: Decoding) 
         for zoom in sorted(maps)
     ]
     found = reduce(lambda coarse, fine: merged(coarse, fine, rule), coarse_first)
-    found = without(found, found.confidence < rule.least_confidence)
     return Candidates(labels=filled(found.labels), confidence=found.confidence)
 
 
@@ -113,13 +118,40 @@ def _print_count(printed: NDArray[np.bool_]) -> int:
     return int((stats[1:, cv2.CC_STAT_AREA] >= _LEAST_PRINT_PX).sum())
 
 
-def _polarity(grey: Grey, labels: Labels) -> str:
-    """Whether the particles are darker than the background close around them."""
-    inside = labels > 0
-    around = cv2.dilate(inside.view(np.uint8), np.ones((9, 9), np.uint8)).view(bool) & ~inside
-    if not inside.any() or not around.any():
-        return "dark"
-    return "dark" if float(grey[inside].mean()) <= float(grey[around].mean()) else "bright"
+def heights(grey: Grey, labels: Labels) -> NDArray[np.float64]:
+    """How much brighter each particle is than the background close around it, (n + 1,).
+
+    0 where it has no background around it.
+    """
+    around = _grown(labels, _RING_PX)
+    around[labels > 0] = 0
+    count = int(labels.max(initial=0)) + 1
+    inside, outside = (_means(grey, place, count) for place in (labels, around))
+    height = np.nan_to_num(inside - outside)
+    height[0] = 0
+    return height
+
+
+def _means(grey: Grey, labels: Labels, count: int) -> NDArray[np.float64]:
+    """Mean grey of each label, NaN for one without pixels."""
+    pixels = np.bincount(labels.ravel(), minlength=count).astype(float)
+    pixels[pixels == 0] = np.nan
+    return np.bincount(labels.ravel(), grey.ravel(), minlength=count) / pixels
+
+
+def _grown(labels: Labels, by_px: int) -> Labels:
+    """Labels grown into the background by some pixels; where two meet the higher one stays."""
+    size = 2 * by_px + 1
+    near = cv2.dilate(labels.astype(np.float32), np.ones((size, size), np.uint8))
+    return np.where(labels > 0, labels, near.astype(np.int32))
+
+
+def _polarity(settings: SegmentSettings, found: Candidates, height: NDArray[np.float64]) -> str:
+    """Whether the particles of the picture are dark or bright, the clearer ones weighing more."""
+    if settings.polarity != "auto":
+        return settings.polarity
+    area = np.bincount(found.labels.ravel(), minlength=height.size)
+    return "bright" if float((np.sqrt(area) * found.confidence * height).sum()) > 0 else "dark"
 
 
 def _confidence_of(kept: NDArray[np.integer], found: Candidates) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Segmentation of small drawn scenes whose particles are known."""
+"""The classical methods on small drawn scenes whose particles are known."""
 
 import warnings
 
@@ -9,10 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanolake.errors import PictureError, SettingsError
-from nanolake.segment import SegmentSettings, segment
+from nanolake.segment import SegmentSettings
+from nanolake.segment import segment as by_any_method
 from nanolake.segment.score import score
 
 BACKGROUND, PARTICLE = 160, 70
+THRESHOLD = SegmentSettings(method="threshold")
+
+
+def segment(pixels, settings=THRESHOLD):
+    return by_any_method(pixels, settings)
 
 
 def scene(shape=(240, 300), *, noise=4.0, seed=0, draw=()):
@@ -148,7 +154,7 @@ def test_border_particles_are_removed_and_counted():
     pixels, _ = scene(draw=(*APART, disk(0, 120, 15), disk(299, 200, 15)))
     assert segment(pixels).excluded["border"] == 2
     assert segment(pixels).count == 4
-    assert segment(pixels, SegmentSettings(remove_border=False)).count == 6
+    assert segment(pixels, SegmentSettings(method="threshold", remove_border=False)).count == 6
 
 
 def test_scale_bar_and_its_text_are_removed_and_counted():
@@ -158,7 +164,7 @@ def test_scale_bar_and_its_text_are_removed_and_counted():
     found = segment(pixels)
     assert found.count == 4
     assert found.excluded["print"] >= 1
-    assert segment(pixels, SegmentSettings(remove_print=False)).count > 4
+    assert segment(pixels, SegmentSettings(method="threshold", remove_print=False)).count > 4
 
 
 def test_data_bar_is_no_part_of_the_picture():
@@ -211,7 +217,7 @@ def test_outlier_is_removed_only_on_request():
     pixels, _ = scene(draw=(disk(30, 30, 18), disk(90, 30, 18), disk(150, 30, 18),
                             disk(150, 150, 50)))  # fmt: skip
     assert segment(pixels).count == 4
-    found = segment(pixels, SegmentSettings(max_relative_area=5))
+    found = segment(pixels, SegmentSettings(method="threshold", max_relative_area=5))
     assert (found.count, found.excluded["outlier"]) == (3, 1)
 
 
