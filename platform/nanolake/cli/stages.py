@@ -9,6 +9,7 @@ import typer
 
 from nanolake.cli.app import app, examples
 from nanolake.cli.ending import finish, finish_run
+from nanolake.cli.memory import forecaster
 from nanolake.cli.opening import open_lake, read_settings
 from nanolake.cli.options import (
     ConfigOption,
@@ -117,7 +118,12 @@ def segment(
         open_engine(engine, workers=workers, address=dask) as pool,
     ):
         report = segment_lake(
-            opened, settings, engine=pool, progress=progress, retry_failed=retry_failed
+            opened,
+            settings,
+            engine=pool,
+            progress=progress,
+            retry_failed=retry_failed,
+            on_forecast=forecaster(engine, dask, quiet=quiet),
         )
     finish([report], as_json=as_json, strict=strict)
 
@@ -279,6 +285,7 @@ def run(
             weights=weights,
             progress=progress,
             on_stage=(lambda report: None) if as_json else (lambda r: typer.echo(r.line())),
+            on_forecast=forecaster(engine, dask, quiet=quiet),
             retry_failed=retry_failed,
         )
     finish_run(result, as_json=as_json, strict=strict)

@@ -15,6 +15,7 @@ from nanolake.group import GroupSettings
 from nanolake.ingest import IngestSettings, SampleSheet
 from nanolake.pipeline.classify import classify_lake
 from nanolake.pipeline.describe import describe_lake
+from nanolake.pipeline.forecast import Forecast
 from nanolake.pipeline.group import group_lake
 from nanolake.pipeline.ingest import ingest
 from nanolake.pipeline.report import report_lake
@@ -83,12 +84,14 @@ def run_all(
     weights: Path | None = None,
     progress: Progress = silent,
     on_stage: Callable[[StageReport], None] = lambda report: None,
+    on_forecast: Callable[[Forecast], None] | None = None,
     retry_failed: bool = False,
     before_describe: Callable[[], None] = lambda: None,
 ) -> RunReport:
     """Bring a sheet's pictures in, find and measure, describe, group, classify, report.
 
     What is done already is not done again. ``on_stage`` is called after each stage,
+    ``on_forecast`` with the memory that segmentation will need, before it starts,
     ``before_describe`` once pictures are segmented (the demo trains its network there).
     """
     settings, engines = settings or RunSettings(), engines or EngineChoice()
@@ -105,7 +108,7 @@ def run_all(
     }
     with open_engine(engines.map, workers=engines.workers, address=engines.dask) as engine:
         note(ingest(lake, sheet, settings.ingest, engine=engine, **common))
-        note(segment_lake(lake, settings.segment, engine=engine, **common))
+        note(segment_lake(lake, settings.segment, engine=engine, on_forecast=on_forecast, **common))
     before_describe()
     with open_engine(engines.describe, workers=engines.workers, address=engines.ray) as engine:
         note(describe_lake(lake, weights, engine=engine, **common))

@@ -16,6 +16,7 @@ from nanolake import __version__
 from nanolake.contracts import conform
 from nanolake.engines import Engine
 from nanolake.features import measure
+from nanolake.pipeline.forecast import Forecast, forecast
 from nanolake.pipeline.work import Job, Made, StageReport, new_run_id, run_jobs
 from nanolake.progress import Progress, silent
 from nanolake.records import Segmentation
@@ -103,16 +104,27 @@ def segment_lake(
     run_id: str | None = None,
     progress: Progress = silent,
     retry_failed: bool = False,
+    on_forecast: Callable[[Forecast], None] | None = None,
 ) -> StageReport:
-    """Segment and measure every micrograph that these settings have not met yet."""
+    """Segment and measure every micrograph that these settings have not met yet.
+
+    ``on_forecast`` is told the memory that it will need before it starts, where there is anything
+    to do; it may raise to stop the run.
+    """
     settings = settings or SegmentSettings()
     way = segmentation_run_id(settings)
+    jobs = _jobs(lake, way)
+    if on_forecast is not None:
+        units = {job.key: job.item.micrograph_id for job in jobs}
+        found = forecast(lake, settings, units, workers=engine.workers, retry_failed=retry_failed)
+        if found is not None:
+            on_forecast(found)
     _write_run(lake, way, settings)
     return run_jobs(
         lake,
         engine,
         SegmentTask(pixels_root=str(lake.images.root), segmentation_run_id=way, settings=settings),
-        _jobs(lake, way),
+        jobs,
         stage=STAGE,
         run_id=run_id or new_run_id(),
         current=("segmentation", "micrograph_id"),
