@@ -148,11 +148,11 @@ def test_the_command_says_it_on_standard_error(waiting: Path) -> None:
 def test_the_command_warns_and_goes_on(
     waiting: Path, monkeypatch: pytest.MonkeyPatch, quiet: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(forecasts, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(forecasts, "available_bytes", lambda: 5_000_000)
     result = command("--lake", waiting, *quiet)
     lines = result.stderr.splitlines()
     assert len(lines) == (1 if quiet else 2)
-    assert lines[-1].startswith("warning: 1 worker may need 309 MB at once and 0 MB are available")
+    assert "1 worker may need 309 MB at once and 5.0 MB are available" in lines[-1]
     assert "1 micrographs done" in result.stdout
 
 
