@@ -75,9 +75,12 @@ def test_perfect_maps_give_the_labels_back_with_full_confidence():
 @given(seed=st.integers(0, 10_000))
 def test_perfect_maps_of_simulated_micrographs_lose_no_resolved_particle(seed):
     micrograph = simulate_micrograph(
-        MicrographSettings(height_px=160, width_px=160, touching_fraction=0.8), seed
+        MicrographSettings(
+            height_px=160, width_px=160, touching_fraction=0.8, coverage=0.1, keep_inside=True
+        ),
+        seed,
     )
-    found = decoded({1.0: perfect_maps(micrograph.labels)}, (160, 160), RULE)
+    found = decoded({1.0: perfect_maps(micrograph.labels)}, RULE)
     got = score(micrograph.labels, found.labels)
     assume(got.truth > 0)
     assert got.recall() >= 0.9
@@ -192,7 +195,7 @@ def test_confidence_is_in_the_order_of_the_labels():
     labels = disks((128, 128), (90, 30, 18), (30, 90, 18))
     maps = perfect_maps(labels)
     maps[2][:, :64] *= 0.75
-    found = decoded({1.0: maps}, labels.shape, RULE)
+    found = decoded({1.0: maps}, RULE)
 
     class Fixed:
         def maps(self, grey):

@@ -66,7 +66,7 @@ def candidates(maps: Map, rule: Decoding, *, coarse: bool = False) -> Candidates
     labels = split_touching(
         depth * np.float32(_STEPS), height_px=rule.height * _STEPS, relative=rule.relative
     )
-    depth = own_depth(labels)
+    depth = own_depth(labels, exact=False)
     confidence = _confidence(labels, depth, maps, rule)
     if coarse:
         confidence *= np.minimum(deepest(labels, depth) / np.float32(rule.resolved_px), 1)
@@ -98,14 +98,15 @@ def _sums(labels: Labels, probability: Map, distance: Map, own: Map) -> Any:
     return sums
 
 
-def enlarged(found: Candidates, maps: Map, shape: tuple[int, int], rule: Decoding) -> Candidates:
-    """Put a coarser scale's candidates on the full grid (y, x), outlines at the map's level."""
+def enlarged(found: Candidates, shape: tuple[int, int]) -> Candidates:
+    """Put a coarser scale's candidates on a finer grid (y, x), their outlines rounded."""
     if found.labels.shape == shape:
         return found
     size = shape[1], shape[0]
-    probability = cv2.resize(maps[PARTICLE], size, interpolation=cv2.INTER_LINEAR)
+    inside = (found.labels > 0).view(np.uint8) * np.uint8(255)
+    inside = cv2.resize(inside, size, interpolation=cv2.INTER_LINEAR)
     labels = cv2.resize(_grown(found.labels), size, interpolation=cv2.INTER_NEAREST)
-    labels[probability <= rule.level] = 0
+    labels[inside < 128] = 0
     return Candidates(labels=labels, confidence=found.confidence)
 
 

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 Map = NDArray[np.float32]
 
 
-def own_depth(labels: NDArray[np.integer]) -> Map:
+def own_depth(labels: NDArray[np.integer], *, exact: bool = True) -> Map:
     """Distance (px) of each pixel to the nearest one of another label, 0 on background.
 
-    A particle cut by the picture's edge keeps the depth that it has there.
+    A particle cut by the picture's edge keeps the depth that it has there. Not ``exact`` is
+    several times as fast and off by up to 2 %.
     """
-    inside = labels > 0
-    inside &= ~_meets_another(labels)
-    depth = cv2.distanceTransform(inside.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    apart = _apart(labels)
+    kind = cv2.DIST_MASK_PRECISE if exact else cv2.DIST_MASK_5
+    depth = cv2.distanceTransform(apart, cv2.DIST_L2, kind)
     return np.asarray(np.minimum(depth, float(max(labels.shape))), np.float32)
 
 
@@ -34,12 +35,20 @@ def share_of_deepest(labels: NDArray[np.integer], depth: Map) -> Map:
     return np.asarray(depth / most[labels], np.float32)
 
 
-def _meets_another(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Whether the pixel to the right or below belongs to another particle."""
-    meets = np.zeros(labels.shape, bool)
-    meets[:, :-1] |= (labels[:, 1:] > 0) & (labels[:, 1:] != labels[:, :-1])
-    meets[:-1] |= (labels[1:] > 0) & (labels[1:] != labels[:-1])
-    return meets
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _apart(labels: NDArray[np.integer]) -> Any:
+    """1 on particles, but not where the pixel to the right or below belongs to another one."""
+    height, width = labels.shape
+    apart = np.zeros((height, width), np.uint8)
+    for y in range(height):
+        for x in range(width):
+            label = labels[y, x]
+            if label == 0:
+                continue
+            right = labels[y, x + 1] if x + 1 < width else label
+            below = labels[y + 1, x] if y + 1 < height else label
+            apart[y, x] = (right == label or right == 0) and (below == label or below == 0)
+    return apart
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

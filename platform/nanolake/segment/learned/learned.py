@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,7 +60,7 @@ def segment_with(
     """Find particles with any network: its maps at each of `ZOOMS`, decoded and joined."""
     maps = maps_by_zoom(model, grey)
     printed = maps[1.0][PRINT] > _PRINT
-    found = decoded(maps, grey.shape, rule)
+    found = decoded(maps, rule)
     found = without(found, found.confidence < settings.min_confidence)
     height = heights(grey, found.labels)
     polarity = _polarity(settings, found, height)
@@ -93,13 +93,13 @@ def _zoomed(grey: Grey, zoom: float) -> Grey:
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def decoded(maps: Mapping[float, Grey], shape: tuple[int, int], rule: Decoding) -> Candidates:
-    """Decode each scale and keep the best answer at each place, outlines on the full grid."""
-    coarse_first = [
-        enlarged(candidates(maps[zoom], rule, coarse=zoom < 1), maps[zoom], shape, rule)
-        for zoom in sorted(maps)
-    ]
-    found = reduce(lambda coarse, fine: merged(coarse, fine, rule), coarse_first)
+def decoded(maps: Mapping[float, Grey], rule: Decoding) -> Candidates:
+    """Decode each scale, from coarse to fine, and keep the best answer at each place."""
+    first, *others = sorted(maps)
+    found = candidates(maps[first], rule, coarse=first < 1)
+    for zoom in others:
+        fine = candidates(maps[zoom], rule, coarse=zoom < 1)
+        found = merged(enlarged(found, fine.labels.shape), fine, rule)
     return Candidates(labels=filled(found.labels), confidence=found.confidence)
 
 
@@ -123,20 +123,24 @@ def heights(grey: Grey, labels: Labels) -> NDArray[np.float64]:
 
     0 where it has no background around it.
     """
-    around = _grown(labels, _RING_PX)
-    around[labels > 0] = 0
     count = int(labels.max(initial=0)) + 1
-    inside, outside = (_means(grey, place, count) for place in (labels, around))
-    height = np.nan_to_num(inside - outside)
-    height[0] = 0
-    return height
+    pixels, total = _inside_and_around(labels.ravel(), _grown(labels, _RING_PX).ravel(),
+                                       grey.ravel(), count)  # fmt: skip
+    inside, around = total / np.maximum(pixels, 1)
+    return np.where((pixels > 0).all(axis=0), inside - around, 0.0)
 
 
-def _means(grey: Grey, labels: Labels, count: int) -> NDArray[np.float64]:
-    """Mean grey of each label, NaN for one without pixels."""
-    pixels = np.bincount(labels.ravel(), minlength=count).astype(float)
-    pixels[pixels == 0] = np.nan
-    return np.bincount(labels.ravel(), grey.ravel(), minlength=count) / pixels
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _inside_and_around(labels: Labels, grown: Labels, grey: Grey, count: int) -> Any:
+    """Pixels and sums of grey in each label and in what it was grown by, two of (2, count)."""
+    pixels, total = np.zeros((2, count)), np.zeros((2, count))
+    for index in range(labels.size):
+        label = grown[index]
+        if label:
+            row = 0 if labels[index] else 1
+            pixels[row, label] += 1
+            total[row, label] += grey[index]
+    return pixels, total
 
 
 def _grown(labels: Labels, by_px: int) -> Labels:
