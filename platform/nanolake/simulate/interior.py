@@ -1,4 +1,4 @@
-"""What a particle looks like inside: cores, grains, sectors, twins, spots, a coat around it.
+"""What a particle looks like inside: cores, grains, sectors, twins, spots, fringes, a coat.
 
 Each function returns a factor on the particle's absorption, (y, x) float32 of the stamp's shape;
 none changes the mask. Coordinates are px from the outline's pole. Random numbers are drawn only
@@ -32,6 +32,8 @@ def interior(
         factors.append(_speckle(family, (y.size, x.size), diameter_px, rng))
     if family.spots:
         factors.append(_spots(family, y, x, diameter_px, rng))
+    if family.lattice:
+        factors.append(_lattice(family, y, x, rng))
     if not factors:
         return None
     return np.asarray(np.prod(factors, axis=0) if len(factors) > 1 else factors[0], np.float32)
@@ -106,6 +108,25 @@ def _speckle(
     noise = cv2.resize(noise, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
     noise *= np.float32(family.speckle / max(float(noise.std()), 1e-6))
     return np.asarray(np.clip(np.exp(noise), 0.1, 4.0), np.float32)
+
+
+def _lattice(family: Family, y: Single, x: Single, rng: np.random.Generator) -> Single:
+    """Straight stripes; a second set close in period and direction beats with them (Moiré)."""
+    angle = rng.uniform(0.0, np.pi)
+    period = max(family.lattice_px * rng.uniform(0.9, 1.1), 2.0)
+    stripes = _stripes(y, x, angle, period, rng)
+    if rng.random() < family.crossed:
+        turn = rng.uniform(0.02, 0.2) if rng.random() < 0.5 else rng.uniform(0.8, 1.6)
+        second = max(period * rng.uniform(0.85, 1.15), 2.0)
+        stripes = np.float32(0.6) * (stripes + _stripes(y, x, angle + turn, second, rng))
+    strength = family.lattice * rng.uniform(0.2, 1.0)
+    return np.asarray(np.maximum(1.0 + np.float32(strength) * stripes, 0.0), np.float32)
+
+
+def _stripes(y: Single, x: Single, angle: float, period: float, rng: np.random.Generator) -> Single:
+    wave = 2.0 * np.pi / period
+    along = x * np.float32(wave * np.cos(angle)) + y * np.float32(wave * np.sin(angle))
+    return np.asarray(np.cos(along + np.float32(rng.uniform(0.0, 2.0 * np.pi))), np.float32)
 
 
 def _spots(

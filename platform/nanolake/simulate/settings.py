@@ -92,6 +92,16 @@ class Family(Settings):
     """Absorption a spot adds relative to the particle's own; below 0 it is a pore."""
     wedge: float = Field(default=0.0, ge=0.0, le=1.0)
     """Largest relative change of the absorption from one side of the particle to the other."""
+    lattice: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Lattice fringes: largest amplitude of stripes, relative to the absorption. Each particle has
+    a strength, a direction and a period of its own."""
+    lattice_px: float = Field(default=4.0, ge=2.0, le=40.0)
+    """Period of those stripes, px, within a tenth."""
+    crossed: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Fraction of particles with a second set of stripes: crossed fringes, or Moiré."""
+    soft: float = Field(default=0.0, ge=0.0, le=0.3)
+    """Depth of focus: largest blur of a particle, sd relative to its diameter; each draws its own
+    between 0 and this. Its outline in the truth stays the sharp one."""
     ligand: float = Field(default=0.0, ge=-0.5, le=0.5)
     """Optical depth of a coat around the particle that is *not* particle in the truth."""
     ligand_px: float = Field(default=2.0, gt=0.0, le=40.0)

@@ -20,6 +20,8 @@ SupportKind = Literal[
     "stain",
     "ring",
     "dirt",
+    "graphite",
+    "blotches",
 ]
 MarkKind = Literal["text", "bar", "strip", "inset", "rectangle", "ellipse", "line", "arrow"]
 Font = Literal["sans", "italic", "serif", "wide", "mono"]
@@ -35,11 +37,14 @@ class Support(Settings):
     ``lacey``: a web, holes cut out of all that lies below; ``sheets``: wrinkled flakes;
     ``fibres``: tubes and threads; ``edge``: vacuum on one side; ``grid_bar``: opaque on one side;
     ``aperture``: opaque outside a circle; ``stain``: an irregular patch with a darker rim;
-    ``ring``: a drying ring; ``dirt``: small irregular specks."""
+    ``ring``: a drying ring; ``dirt``: small irregular specks; ``graphite``: carbon whose layers
+    show as curved stripes; ``blotches``: sharp light patches cut out of the film or its stain."""
     depth: float = Field(default=0.5, ge=0.0, le=20.0)
-    """Optical depth where it is about as thick as usual for it."""
+    """Optical depth where it is about as thick as usual for it; for ``blotches`` the part of the
+    film that they take away, at most 1."""
     size_px: float = Field(default=60.0, ge=1.0, le=4000.0)
-    """Width of one of its pieces (ball, grain, hole, flake, thread, rim, speck), px."""
+    """Width of one of its pieces (ball, grain, hole, flake, thread, rim, speck, patch), px; for
+    ``graphite`` the period of its stripes."""
     cover: float = Field(default=0.4, ge=0.0, le=1.0)
     """Fraction of the picture it aims to cover (``edge``: that the film keeps)."""
     soft_px: float = Field(default=1.5, ge=0.3, le=100.0)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.simulate.interior import coat, core_and_shell, core_place, interior
+from nanolake.simulate.noise import smooth
 from nanolake.simulate.settings import Family
 from nanolake.simulate.solids import Solid, silhouette, thickness, turned_solid
 from nanolake.simulate.superellipse import radius
@@ -63,7 +64,8 @@ def make_stamp(
     r, offset = table.radius, table.centroid
     centroid = rng.uniform(-0.5, 0.5, 2)
     origin = centroid - offset
-    room = gap_px + (family.ligand_px if family.ligand else 0.0)
+    blur_px = rng.uniform(0.0, family.soft) * diameter_px if family.soft else 0.0
+    room = gap_px + (family.ligand_px if family.ligand else 0.0) + 2.5 * blur_px
     half = int(np.ceil(r.max() + np.abs(origin).max() + room)) + 2
     y = np.arange(-half, half + 1, dtype=np.float32)[:, None] - np.float32(origin[0])
     x = np.arange(-half, half + 1, dtype=np.float32)[None, :] - np.float32(origin[1])
@@ -73,7 +75,7 @@ def make_stamp(
     return Stamp(
         mask=mask,
         reserve=_grow(mask, gap_px),
-        depth=_coated(np.float32(depth) * absorption, distance, family),
+        depth=smooth(_coated(np.float32(depth) * absorption, distance, family), blur_px),
         half=half,
         centroid_y=float(centroid[0]),
         centroid_x=float(centroid[1]),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from nanolake.simulate.carbon import striped
 from nanolake.simulate.clumps import add_clumps
 from nanolake.simulate.noise import fractal, smooth
 from nanolake.simulate.stage_settings import Support
@@ -48,6 +49,24 @@ def _dirt(support: Support, depth: Single, where: Single, rng: np.random.Generat
     speck = np.clip((field - level) / 0.25, 0.0, 1.0)
     uneven = np.maximum(0.6 + 0.5 * fractal(depth.shape, rng, 6.0 * support.size_px, 2), 0.0)
     return np.asarray(depth + support.depth * speck * uneven, np.float32)
+
+
+def _graphite(support: Support, depth: Single, where: Single, rng: np.random.Generator) -> Single:
+    """A ragged piece of layered carbon, uneven in thickness."""
+    area = _ragged(support, where, rng, border_px=support.soft_px)
+    thick = 1.0 + 0.25 * fractal(depth.shape, rng, 0.2 * min(depth.shape), 3)
+    layers = np.maximum(thick, 0.2) + striped(
+        (depth.shape[0], depth.shape[1]), rng, support.size_px
+    )
+    return np.asarray(depth + support.depth * area * layers, np.float32)
+
+
+def _blotches(support: Support, depth: Single, where: Single, rng: np.random.Generator) -> Single:
+    """Irregular patches in which the film is thinner or gone."""
+    field = fractal(depth.shape, rng, 1.5 * support.size_px, 3)
+    sharp = 2.0 * support.soft_px / support.size_px
+    patch = np.clip((field - _level(field, support.cover)) / sharp, 0.0, 1.0)
+    return np.asarray(depth * (1.0 - min(support.depth, 1.0) * patch), np.float32)
 
 
 def _lacey(support: Support, depth: Single, where: Single, rng: np.random.Generator) -> Single:
@@ -219,4 +238,6 @@ _PIECES: dict[str, Piece] = {
     "stain": _stain,
     "ring": _ring,
     "dirt": _dirt,
+    "graphite": _graphite,
+    "blotches": _blotches,
 }
