@@ -8,6 +8,8 @@ On a cluster (every node sees the lake under the same path; see deploy/README.md
 
 from __future__ import annotations
 
+import sys
+
 from nanolake.pipeline.ingest import read_source
 from nanolake.pipeline.job import exit_with, parse_job
 from nanolake.pipeline.run import RunSettings, run_all
@@ -22,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         job.settings,
         engines=job.engines(),
         on_stage=lambda report: print(report.line(), flush=True),
+        on_forecast=lambda found: print(found.line(), file=sys.stderr, flush=True),
         retry_failed=job.retry_failed,
     )
     line = (

@@ -8,6 +8,8 @@ On a cluster (every node sees the lake under the same path; see deploy/README.md
 
 from __future__ import annotations
 
+import sys
+
 from nanolake.pipeline.job import exit_with, parse_job
 from nanolake.pipeline.segment import segment_lake
 from nanolake.segment import SegmentSettings
@@ -18,7 +20,13 @@ def main(arguments: list[str] | None = None) -> int:
     job = parse_job(__file__, __doc__, SegmentSettings, arguments, engine="dask")
     lake = job.lake()
     with job.engine() as engine:
-        report = segment_lake(lake, job.settings, engine=engine, retry_failed=job.retry_failed)
+        report = segment_lake(
+            lake,
+            job.settings,
+            engine=engine,
+            retry_failed=job.retry_failed,
+            on_forecast=lambda found: print(found.line(), file=sys.stderr, flush=True),
+        )
     return job.finish(report.line(), report.failures)
 
 

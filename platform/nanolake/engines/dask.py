@@ -31,13 +31,15 @@ class DaskEngine(ClosingEngine):
         from distributed import Client, LocalCluster
 
         if address is None:
+            # Left out, each worker gets its share of the memory; "auto" would divide by the cores.
+            limit = {} if memory_limit_bytes is None else {"memory_limit": memory_limit_bytes}
             self._cluster = LocalCluster(
                 n_workers=workers or _cores(),
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address="127.0.0.1:0",  # a free port: None still binds 8787
-                memory_limit=memory_limit_bytes or "auto",
                 host="127.0.0.1",
+                **limit,
             )
             self._client = Client(self._cluster, set_as_default=False)
         else:
