@@ -50,7 +50,7 @@ def draw_settings(seed: int, *, side_px: int = 512) -> MicrographSettings:
     layout = draw_layout(rng, polarity=polarity, typical_px=typical_px, side_px=side_px)
     stage["supports"] = (*stage.get("supports", ()), *layout.supports)
     pixel_size_nm = float(np.exp(rng.uniform(np.log(0.05), np.log(2.0))))
-    families = _families(layout.shape, typical_px, side_px, rng)
+    families = [f | layout.look for f in _families(layout.shape, typical_px, side_px, rng)]
     arrangement = layout.arrangement
     if any(f["diameter_px"] > 0.9 * side_px * np.sqrt(f["l_ratio"]) for f in families):
         arrangement["keep_inside"] = False
@@ -59,16 +59,27 @@ def draw_settings(seed: int, *, side_px: int = 512) -> MicrographSettings:
         family["diameter_sd_nm"] = family["diameter_nm"] * family.pop("diameter_spread")
     return MicrographSettings.build(
         {
-            **stage,
+            "stand_out": float(rng.uniform(*STAND_OUT)),
+            **_sharp_for_lattice(stage, families),
+            **layout.stage,
             **arrangement,
             "height_px": side_px,
             "width_px": side_px,
             "pixel_size_nm": pixel_size_nm,
             "polarity": polarity,
-            "stand_out": float(rng.uniform(*STAND_OUT)),
             "families": families,
         }
     )
+
+
+def _sharp_for_lattice(stage: dict[str, Any], families: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the stage with no more blur than lets lattice fringes, if any, be seen."""
+    periods = [family["lattice_px"] for family in families if family.get("lattice")]
+    if not periods:
+        return stage
+    most = 0.22 * min(periods)
+    blurs = {name: min(stage[name], most) for name in ("blur_px", "detector_blur_px")}
+    return {**stage, **blurs}
 
 
 def _typical_px(side_px: int, rng: np.random.Generator) -> float:

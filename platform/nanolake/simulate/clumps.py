@@ -12,6 +12,8 @@ Single = NDArray[np.float32]
 
 MOST_BALLS = 300
 """Balls in one aggregate: more cost time and look like `granular`."""
+ROUNDED = 0.3
+"""How uneven and unlike the balls of ``grains`` are, relative to those of ``clumps``."""
 
 
 def add_clumps(support: Support, depth: Single, where: Single, rng: np.random.Generator) -> Single:
@@ -20,12 +22,13 @@ def add_clumps(support: Support, depth: Single, where: Single, rng: np.random.Ge
     cover = min(support.cover, 0.95)
     wanted = -np.log(1.0 - cover) * depth.size / (0.6 * support.size_px**2)
     number = int(np.clip(1.5 * wanted, 12, MOST_BALLS))
-    radius = 0.5 * support.size_px * np.exp(rng.normal(0.0, 0.45, number))
+    odd = ROUNDED if support.kind == "grains" else 1.0
+    radius = 0.5 * support.size_px * np.exp(odd * rng.normal(0.0, 0.45, number))
     centre = _grown(_seeds(support, where, rng, max(1, number // 30)), radius, rng)
     flat, shear = rng.uniform(0.25, 0.6), rng.uniform(-0.6, 0.6, (number, 2))
     for place, size, lean in zip(centre, radius, shear, strict=True):
-        _add_ball(added, place, float(size), float(flat), lean)
-    added = _bent(added, 0.1 * support.size_px, 0.7 * support.size_px, rng)
+        _add_ball(added, place, float(size), float(flat), odd * lean)
+    added = _bent(added, odd * 0.1 * support.size_px, 0.7 * support.size_px, rng)
     rough = 1.0 + 0.15 * fractal(depth.shape, rng, max(4.0, 0.3 * support.size_px), 3)
     return np.asarray(
         depth + support.depth * smooth(added, 0.4 * support.soft_px) * np.maximum(rough, 0.3),

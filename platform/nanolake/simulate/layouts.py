@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from nanolake.simulate.looks import draw_lattice
 from nanolake.simulate.shapes import ROUND, choose_shape
 from nanolake.simulate.stage_settings import Support
 
@@ -19,7 +20,13 @@ DOTS = 500
 FEW_FROM = 0.3
 """A particle wider than this part of the picture has few neighbours in it."""
 CATALYST_BELOW_PX = 40.0
-CATALYST_SHARE = {"bright": 0.5, "dark": 0.12}
+CATALYST_SHARE = {"bright": 0.74, "dark": 0.22}
+"""Of the pictures of particles below that size; makes about 18 % of all."""
+CARRIERS = {
+    "bright": {"grains": 0.6, "clumps": 0.15, "granular": 0.15, "sheets": 0.1},
+    "dark": {"graphite": 0.4, "grains": 0.25, "clumps": 0.1, "granular": 0.15, "sheets": 0.1},
+}
+"""``grains``: a cloud of rounded grains a few times larger than the particles on it."""
 LAYOUTS = {
     "apart": 0.34,
     "clustered": 0.12,
@@ -39,6 +46,10 @@ class Layout:
     shape: str
     arrangement: dict[str, Any]
     supports: tuple[Support, ...] = ()
+    stage: dict[str, Any] = field(default_factory=dict)
+    """Fields of the stage that the layout decides."""
+    look: dict[str, Any] = field(default_factory=dict)
+    """Fields of every `Family` that the layout decides."""
 
 
 def draw_layout(rng: Rng, *, polarity: str, typical_px: float, side_px: int) -> Layout:
@@ -110,23 +121,74 @@ def _few(rng: Rng, relative: float) -> dict[str, Any]:
 
 def _catalyst(rng: Rng, polarity: str, typical_px: float, side_px: int) -> Layout:
     """Small particles on a thick uneven carrier; in HAADF the carrier is bright too."""
-    coverage = _affordable(
-        float(np.exp(rng.uniform(np.log(0.01), np.log(0.15)))), typical_px, side_px
-    )
-    carrier = Support.build(
-        {
-            "kind": str(rng.choice(["clumps", "granular", "sheets"], p=[0.6, 0.25, 0.15])),
-            "depth": float(rng.uniform(0.2, 1.0) * (1.0 if polarity == "bright" else 0.4)),
-            "size_px": float(np.exp(rng.uniform(np.log(20.0), np.log(200.0)))),
-            "cover": float(rng.uniform(0.3, 0.9)),
-            "soft_px": float(rng.uniform(1.0, 4.0)),
-        }
-    )
+    number = float(np.exp(rng.uniform(np.log(12.0), np.log(600.0)))) * (side_px / 512.0) ** 2
+    coverage = min(number * 0.25 * np.pi * typical_px**2 / side_px**2, 0.3)
+    kinds = CARRIERS[polarity]
+    kind = str(rng.choice(list(kinds), p=list(kinds.values())))
     shape = str(rng.choice(["sphere", "pebble", "polyhedron", "hexagon"], p=[0.5, 0.2, 0.2, 0.1]))
     arrangement = {
-        "on_support": True,
-        "touching_fraction": float(rng.uniform(0.0, 0.3)),
-        "overlap_fraction": float(rng.uniform(0.0, 0.1)),
-        "coverage": coverage,
+        "on_support": bool(rng.random() < 0.9),
+        "gap_px": float(rng.uniform(0.0, 3.0)),
+        "touching_fraction": float(rng.uniform(0.0, 0.4)),
+        "overlap_fraction": float(rng.choice([0.0, 0.1, 0.35])),
+        "overlap_depth": float(rng.uniform(0.1, 0.7)),
+        "coverage": _affordable(coverage, typical_px, side_px),
     }
-    return Layout(shape=shape, arrangement=arrangement, supports=(carrier,))
+    return Layout(
+        shape=shape,
+        arrangement=arrangement,
+        supports=_carriers(rng, kind, polarity, typical_px),
+        stage=_stage_of_catalyst(rng, polarity, typical_px),
+        look=_dots(rng, typical_px),
+    )
+
+
+def _carriers(rng: Rng, kind: str, polarity: str, typical_px: float) -> tuple[Support, ...]:
+    """Return the carrier, by chance with a larger, blurred one behind it."""
+    deep = float(np.exp(rng.uniform(np.log(0.15), np.log(1.3))))
+    deep *= 1.0 if polarity == "bright" else 0.35
+    size_px = float(np.exp(rng.uniform(np.log(20.0), np.log(200.0))))
+    if kind == "grains":
+        size_px = typical_px * float(np.exp(rng.uniform(np.log(3.0), np.log(10.0))))
+    front = {
+        "kind": kind,
+        "depth": deep,
+        "size_px": float(rng.uniform(2.2, 5.0)) if kind == "graphite" else size_px,
+        "cover": float(rng.uniform(0.3, 0.95)),
+        "soft_px": float(np.exp(rng.uniform(np.log(1.0), np.log(max(2.0, 0.2 * size_px))))),
+    }
+    if rng.random() < 0.6:
+        return (Support.build(front),)
+    behind = {"kind": "clumps", "depth": 0.7 * deep, "cover": float(rng.uniform(0.3, 0.8)),
+              "size_px": float(rng.uniform(80.0, 250.0)),
+              "soft_px": float(rng.uniform(4.0, 25.0))}  # fmt: skip
+    return Support.build(behind), Support.build(front)
+
+
+def _stage_of_catalyst(rng: Rng, polarity: str, typical_px: float) -> dict[str, Any]:
+    """Return contrast down to where a dot is just seen; in bright field strong speckle."""
+    stage: dict[str, Any] = {"stand_out": float(rng.uniform(2.2, 4.8))}
+    if polarity == "bright":
+        stage |= {"black_level": float(rng.uniform(0.0, 0.08)),
+                  "white_level": float(rng.uniform(0.85, 1.0))}  # fmt: skip
+    if polarity == "dark" and rng.random() < 0.5:
+        stage |= {
+            "film_depth": float(rng.uniform(0.02, 0.2)),
+            "film_speckle": float(rng.uniform(0.02, 0.12)) * min(1.0, typical_px / 12.0),
+            "film_speckle_px": float(rng.uniform(2.5, 5.0)),
+        }
+    return stage
+
+
+def _dots(rng: Rng, typical_px: float) -> dict[str, Any]:
+    """Return what dots on a carrier look like: of many sizes, faint, at many depths of focus."""
+    look: dict[str, Any] = {
+        "diameter_spread": float(rng.uniform(0.2, 0.45)),
+        "contrast": float(np.exp(rng.uniform(np.log(0.08), np.log(0.7)))),
+        "contrast_sd": float(rng.uniform(0.1, 0.5)),
+    }
+    if rng.random() < 0.65:
+        look["soft"] = float(rng.uniform(0.04, 0.2))
+    if typical_px > 10.0 and rng.random() < 0.25:
+        look |= draw_lattice(rng)
+    return look

@@ -13,6 +13,9 @@ Rng = np.random.Generator
 
 INNER_FROM_PX = 14.0
 """Smaller particles show nothing inside."""
+TEXTURED_FROM_PX = 70.0
+TEXTURED_SHARE = 0.3
+"""Part of the larger particles that are vesicles, cells, mesoporous or metal-loaded bodies."""
 
 
 def draw_look(rng: Rng, shape: str, diameter_px: float) -> dict[str, Any]:
@@ -20,11 +23,24 @@ def draw_look(rng: Rng, shape: str, diameter_px: float) -> dict[str, Any]:
     look = _contrast(rng)
     if diameter_px < INNER_FROM_PX:
         return look
-    inner = _inner_of_ball(rng, diameter_px) if shape in BALLS else _inner_of_crystal(rng)
-    look |= inner
+    if diameter_px > TEXTURED_FROM_PX and rng.random() < TEXTURED_SHARE:
+        look |= _textured(rng)
+    else:
+        look |= _inner_of_ball(rng, diameter_px) if shape in BALLS else _inner_of_crystal(rng)
+    if rng.random() < (0.22 if diameter_px > 60.0 else 0.1):
+        look |= draw_lattice(rng)
     if rng.random() < 0.08:
         look |= _coat(rng, diameter_px, look["contrast"])
     return look
+
+
+def draw_lattice(rng: Rng) -> dict[str, Any]:
+    """Return the fields of lattice fringes, from hardly there to plain."""
+    return {
+        "lattice": float(np.exp(rng.uniform(np.log(0.05), np.log(0.5)))),
+        "lattice_px": float(np.exp(rng.uniform(np.log(2.2), np.log(8.0)))),
+        "crossed": float(rng.choice([0.0, 0.3, 0.9])),
+    }
 
 
 def _contrast(rng: Rng) -> dict[str, Any]:
@@ -73,6 +89,25 @@ def _grain(rng: Rng) -> dict[str, Any]:
 
 def _grainy(rng: Rng) -> dict[str, Any]:
     return {"speckle": float(rng.uniform(0.15, 0.6)), **_grain(rng)}
+
+
+def _textured(rng: Rng) -> dict[str, Any]:
+    """A body of many greys that is one particle all the same: dark grains in a pale envelope."""
+    look: dict[str, Any] = {}
+    kind = str(rng.choice(["grains", "core", "grains in a core", "coarse"]))
+    if "core" in kind:
+        look = {"core": float(rng.uniform(0.35, 0.85)), "shell": float(rng.uniform(0.15, 0.5)),
+                "core_shift": float(rng.uniform(0.0, 1.0))}  # fmt: skip
+    if "grains" in kind:
+        look |= {"spots": int(rng.integers(15, 200)),
+                 "spot_contrast": float(rng.uniform(0.5, 3.0))}  # fmt: skip
+    grain = (0.04, 0.2) if kind == "coarse" else (0.01, 0.08)
+    look |= {
+        "speckle": float(rng.uniform(0.3, 0.8) if kind == "coarse" else rng.uniform(0.05, 0.5)),
+        "speckle_grain": float(np.exp(rng.uniform(*np.log(grain)))),
+    }
+    faint = {"contrast": float(rng.uniform(0.15, 0.5))} if "grains" in kind else {}
+    return {**look, **faint, "wedge": float(rng.uniform(0.0, 0.6))}
 
 
 def _spotted(rng: Rng) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def draw_print(rng: np.random.Generator, *, polarity: str, side_px: int) -> tupl
     chances = {
         "bar": (0.8, drawn.bar),
         "letter": (0.65, drawn.letter),
-        "words": (0.15, drawn.words),
+        "words": (0.22, drawn.words),
         "strip": (0.1, drawn.strip),
         "margin": (0.12, drawn.margin),
         "outline": (0.1, drawn.outline),
@@ -83,7 +83,7 @@ class _Press:
 
     def bar(self) -> list[Mark]:
         rng = self.rng
-        size = self.part(0.025, 0.09)
+        size = self.part(0.025, 0.09) if rng.random() < 0.85 else self.part(0.09, 0.18)
         gap = " " if rng.random() < 0.75 else ""
         words = f"{rng.choice(LENGTHS)}{gap}{rng.choice(UNITS)}" if rng.random() < 0.9 else ""
         right = 1.0 if rng.random() < 0.55 else 0.0
@@ -109,13 +109,15 @@ class _Press:
         letter = str(rng.choice(list("abcdefghijkABCDEFGHIJK")))
         letter += str(rng.choice(["", "", "", "1", "2", "3", "'"]))
         form = str(rng.choice(["{}", "({})", "{})", "({})", "{}."]))
-        return [self._text(form.format(letter), (0.04, 0.13), at_top_left=rng.random() < 0.8)]
+        sizes = (0.04, 0.13) if rng.random() < 0.85 else (0.13, 0.25)
+        return [self._text(form.format(letter), sizes, at_top_left=rng.random() < 0.8)]
 
     def words(self) -> list[Mark]:
         words = str(self.rng.choice(WORDS))
         if self.rng.random() < 0.2:
             words += "\n" + str(self.rng.choice(WORDS))
-        return [self._text(words, (0.03, 0.1), at_top_left=False)]
+        sizes = (0.03, 0.1) if self.rng.random() < 0.6 else (0.1, 0.22)
+        return [self._text(words, sizes, at_top_left=False)]
 
     def _text(self, words: str, sizes: tuple[float, float], at_top_left: bool) -> Mark:
         rng = self.rng

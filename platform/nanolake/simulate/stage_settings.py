@@ -10,6 +10,7 @@ from nanolake.settings import Settings
 
 SupportKind = Literal[
     "clumps",
+    "grains",
     "granular",
     "lacey",
     "sheets",
@@ -33,7 +34,8 @@ class Support(Settings):
     """One thing in the film's plane that is no particle. Places are drawn with the picture."""
 
     kind: SupportKind = "clumps"
-    """``clumps``: overlapping balls, as oxide carriers; ``granular``: fine ragged carrier;
+    """``clumps``: overlapping balls, as oxide carriers; ``grains``: the same, rounder, more alike;
+    ``granular``: fine ragged carrier;
     ``lacey``: a web, holes cut out of all that lies below; ``sheets``: wrinkled flakes;
     ``fibres``: tubes and threads; ``edge``: vacuum on one side; ``grid_bar``: opaque on one side;
     ``aperture``: opaque outside a circle; ``stain``: an irregular patch with a darker rim;
@@ -50,7 +52,7 @@ class Support(Settings):
     soft_px: float = Field(default=1.5, ge=0.3, le=100.0)
     """Width over which its border fades, px."""
     follow: bool = False
-    """Lie under the particles where it can (``clumps``, ``granular``, ``stain``)."""
+    """Lie under the particles where it can (``clumps``, ``grains``, ``granular``, ``stain``)."""
 
 
 class Mark(Settings):

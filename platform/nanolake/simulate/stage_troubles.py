@@ -105,7 +105,9 @@ def _border(scene: Scene, values: Values) -> Values:
 
 def _dirt(scene: Scene, values: Values) -> Values:
     """Specks much smaller than the particles, or faint patches and rings, or a cloud on them."""
-    kind = str(scene.rng.choice(["dirt", "stain", "ring", "cloud"]))
+    kind = str(scene.rng.choice(["dirt", "stain", "ring", "cloud", "blotches"]))
+    if kind == "blotches":
+        return _blotched(scene, values)
     faint = scene.between(0.2, 0.6) * min(scene.depth, 0.6)
     if kind == "cloud":
         reach = float(np.clip(scene.typical_px * scene.between(0.1, 0.5), 1.0, 30.0))
@@ -124,6 +126,38 @@ def _dirt(scene: Scene, values: Values) -> Values:
         follow=scene.happens(0.5),
     )
     return _with_support(values, support)
+
+
+def _blotched(scene: Scene, values: Values) -> Values:
+    """A stained film with light patches and holes: the particles are dark, these are not."""
+    support = Support(
+        kind="blotches",
+        depth=scene.between(0.3, 1.0),
+        size_px=scene.log_between(8.0, 60.0),
+        cover=scene.log_between(0.01, 0.2),
+        soft_px=scene.log_between(0.5, 3.0),
+    )
+    film = scene.between(0.2, 0.7) * (2.5 if scene.bright else 1.0)
+    return _with_support({**values, "film_depth": min(film, 2.0)}, support)
+
+
+def _resolved(scene: Scene, values: Values) -> Values:
+    """High resolution: carbon of strong speckle, by chance in layers, as fine as fringes."""
+    wave = scene.between(2.2, 5.0)
+    sharp = {name: min(values[name], 0.2 * wave) for name in ("blur_px", "detector_blur_px")}
+    room = min(1.0, scene.typical_px / 20.0)
+    speckle = {"film_speckle": room * scene.between(0.04, 0.2), "film_speckle_px": wave}
+    values = {**values, **sharp, **speckle}
+    if scene.happens(0.5):
+        return values
+    carbon = Support(
+        kind="graphite",
+        depth=room * scene.between(0.05, 0.3),
+        size_px=wave,
+        cover=scene.between(0.2, 0.9),
+        soft_px=scene.log_between(1.0, 12.0),
+    )
+    return _with_support(values, carbon)
 
 
 def _grainy(scene: Scene, values: Values) -> Values:
@@ -198,6 +232,7 @@ _TROUBLES: dict[str, Trouble] = {
     "carrier": _carrier,
     "web": _web,
     "flakes": _flakes,
+    "resolved": _resolved,
     "holes": _holes,
     "border": _border,
     "dirt": _dirt,
@@ -210,7 +245,8 @@ _TROUBLES: dict[str, Trouble] = {
     "camera_faults": _camera_faults,
 }
 _TEM_WEIGHTS = {
-    "carrier": 1.2, "web": 0.7, "flakes": 0.7, "holes": 0.4, "border": 0.8, "dirt": 1.6,
+    "carrier": 1.2, "web": 0.7, "flakes": 0.7, "resolved": 1.8, "holes": 0.4,
+    "border": 0.8, "dirt": 2.0,
     "grainy": 1.8, "noisy": 1.0, "small": 1.5, "defocused": 1.2, "sharpened": 0.6,
     "odd_contrast": 1.2, "camera_faults": 0.8,
 }  # fmt: skip

@@ -62,8 +62,10 @@ def _graphite(support: Support, depth: Single, where: Single, rng: np.random.Gen
 
 
 def _blotches(support: Support, depth: Single, where: Single, rng: np.random.Generator) -> Single:
-    """Irregular patches in which the film is thinner or gone."""
+    """Irregular patches in which the film is thinner or gone; seldom under a particle."""
     field = fractal(depth.shape, rng, 1.5 * support.size_px, 3)
+    if where.any():
+        field -= 3.0 * np.minimum(2.0 * smooth((where > 0).astype(np.float32), 3.0), 1.0)
     sharp = 2.0 * support.soft_px / support.size_px
     patch = np.clip((field - _level(field, support.cover)) / sharp, 0.0, 1.0)
     return np.asarray(depth * (1.0 - min(support.depth, 1.0) * patch), np.float32)
@@ -228,6 +230,7 @@ def _softened(field: Single, soft_px: float) -> Single:
 
 _PIECES: dict[str, Piece] = {
     "clumps": add_clumps,
+    "grains": add_clumps,
     "granular": _granular,
     "lacey": _lacey,
     "sheets": _sheets,
