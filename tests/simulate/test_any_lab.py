@@ -66,6 +66,29 @@ def test_the_range_of_layouts_and_shapes_is_met(drawn: list[MicrographSettings])
     assert max(ratios) == 1.0
 
 
+def test_what_the_segmenter_erred_on_is_drawn_often_enough(drawn: list[MicrographSettings]) -> None:
+    # Dots out of focus are drawn for 0.65 of the supported catalysts, 18 % of pictures: 0.117 with
+    # a sd of 0.016 among 400. All such dots have a carrier to lie on.
+    soft = [s for s in drawn if s.families[0].soft]
+    assert len(soft) / SEEDS == pytest.approx(0.117, abs=0.064)
+    assert all(s.supports and s.stand_out < 5.0 for s in soft)
+    kinds = {support.kind for s in drawn for support in s.supports}
+    assert {"grains", "graphite", "blotches"} <= kinds
+    fringed = [s for s in drawn if any(f.lattice for f in s.families)]
+    assert len(fringed) > 20
+    large_words = [m for s in drawn for m in s.marks if m.kind == "text" and m.size_px > 60]
+    assert large_words
+
+
+def test_fringes_are_not_blurred_away(drawn: list[MicrographSettings]) -> None:
+    # A Gaussian of sd 0.22 periods leaves exp(-2 (0.22 pi)^2) = 0.38 of a wave, and so does each of
+    # optics and camera.
+    for settings in drawn:
+        periods = [f.lattice_px for f in settings.families if f.lattice]
+        most = 0.22 * min(periods, default=np.inf)
+        assert max(settings.blur_px, settings.detector_blur_px) <= most + 1e-9
+
+
 def test_large_particles_are_shrunk_to_a_small_picture() -> None:
     for seed in range(100):
         settings = draw_settings(seed, side_px=96)

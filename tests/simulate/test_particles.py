@@ -175,3 +175,37 @@ def test_a_hollow_rim_is_deeper_than_the_middle() -> None:
     middle = stamp.half
     assert stamp.depth[middle, middle] == pytest.approx(1.0 - 0.8, abs=0.02)
     assert stamp.depth[middle, middle + 32] == pytest.approx(0.6, abs=0.05)  # sqrt(1 - 0.8 ** 2)
+
+
+def test_lattice_stripes_have_their_period_and_leave_the_mask() -> None:
+    # A flat box of depth 1 with stripes of 6 px within a tenth: the strongest wave of its inside
+    # lies between periods 5.4 and 6.6 (the window of 64 px resolves 1/64, hence 5.0 to 7.3).
+    values = {"p": 60.0, "p_sd": 0.0, "profile": "flat"}
+    plain = stamp_of(200.0, **values)
+    striped = stamp_of(200.0, **values, lattice=0.4, lattice_px=6.0)
+    np.testing.assert_array_equal(plain.mask, striped.mask)
+    inside = striped.depth[striped.half - 32 : striped.half + 32, striped.half - 32 :][:, :64]
+    power = np.abs(np.fft.fft2(inside - inside.mean()))
+    row, column = np.unravel_index(power.argmax(), power.shape)
+    frequency = np.hypot(np.fft.fftfreq(64)[row], np.fft.fftfreq(64)[column])
+    assert 5.0 < 1.0 / frequency < 7.3
+    assert 0.6 <= inside.min() < 0.95
+    assert 1.05 < inside.max() <= 1.4 + 1e-6
+
+
+def test_crossed_stripes_stay_within_their_strength() -> None:
+    # Two sets of 0.6 each: at most 1.2 times the strength of 0.4.
+    crossed = stamp_of(120.0, profile="flat", lattice=0.4, lattice_px=3.0, crossed=1.0)
+    assert crossed.depth.max() <= 1.0 + 0.4 * 1.2 + 1e-6
+    assert crossed.depth.min() >= 0.0
+
+
+def test_a_particle_out_of_focus_keeps_outline_and_total() -> None:
+    # A blur moves absorption but takes none (the box has 2.5 sd of room: 1.3 % lies beyond at
+    # most), and the outline stays where it was; the sharp edge is no longer there.
+    sharp, soft = stamp_of(40.0, profile="flat"), stamp_of(40.0, profile="flat", soft=0.2)
+    assert soft.mask.sum() == pytest.approx(sharp.mask.sum(), rel=0.02)
+    assert soft.depth.sum() == pytest.approx(sharp.depth.sum(), rel=0.03)
+    assert soft.half > sharp.half
+    steepest = [np.abs(np.diff(stamp.depth, axis=1)).max() for stamp in (sharp, soft)]
+    assert steepest[1] < 0.7 * steepest[0]

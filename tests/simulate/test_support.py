@@ -6,7 +6,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from scipy.ndimage import label
+from scipy.ndimage import binary_erosion, label
 
 from nanolake.simulate import Family, MicrographSettings, simulate_micrograph
 from nanolake.simulate.noise import fractal, smooth
@@ -116,6 +116,45 @@ def test_granules_leave_vacuum_around_them() -> None:
     depth = added(kind="granular", depth=0.5, size_px=8.0, cover=0.4)
     assert (depth == 0.0).mean() > 0.3
     assert depth.max() > 0.7
+
+
+def test_graphite_has_stripes_of_its_period() -> None:
+    # Over a whole carrier the power of waves of 4 to 6 px must stand far above that of waves of
+    # 2.5 to 3.5 px, where neither the stripes nor the slow thickness have any.
+    depth = added(kind="graphite", depth=1.0, size_px=5.0, cover=1.0)
+    power = np.abs(np.fft.fft2(depth - depth.mean())) ** 2
+    frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.fftfreq(SIDE)[None, :])
+    stripes = power[(frequency > 1 / 6.0) & (frequency < 1 / 4.0)].mean()
+    between = power[(frequency > 1 / 3.5) & (frequency < 1 / 2.5)].mean()
+    assert stripes > 20.0 * between
+
+
+def test_blotches_take_the_part_asked_for_and_spare_particles() -> None:
+    # Depth 0.75 leaves a quarter of the film of 0.4, cover 0.2 of the picture; without particles.
+    values = {"kind": "blotches", "depth": 0.75, "size_px": 20.0, "cover": 0.2, "soft_px": 0.5}
+    depth = added(film=0.4, **values)
+    assert depth.min() == pytest.approx(0.1, abs=1e-6)
+    assert depth.max() == pytest.approx(0.4, abs=1e-6)
+    assert (depth < 0.25).mean() == pytest.approx(0.2, abs=0.04)
+    film = np.full((SIDE, SIDE), 0.4, np.float32)
+    where = np.zeros_like(film)
+    where[64:192, 64:192] = 1.0
+    spared = add_support(Support.build(values), film, where, np.random.default_rng(0))
+    under = (spared < 0.25)[64:192, 64:192].mean()
+    assert under < 0.25 * (spared < 0.25)[where == 0.0].mean()
+
+
+def test_grains_are_rounder_than_clumps() -> None:
+    # The same seeds draw the same balls: the less sheared and bent they are, the shorter is the
+    # border (pixels that touch the outside) of the area that they cover.
+    def border(kind: str) -> float:
+        lengths = []
+        for seed in range(6):
+            inside = added(kind=kind, size_px=50.0, cover=0.2, seed=seed) > 0.0
+            lengths.append(np.count_nonzero(inside & ~binary_erosion(inside)) / inside.sum() ** 0.5)
+        return float(np.mean(lengths))
+
+    assert border("grains") < 0.97 * border("clumps")
 
 
 @pytest.mark.parametrize("kind", ["clumps", "granular", "stain"])

@@ -3,21 +3,23 @@
 What is modelled
     Particles: outlines of eq. 1 of the paper or polyhedra turned in space; lognormal sizes; rough
     outlines, necks; thickness profiles, hollow cores, cores and shells, facets, twins, grain,
-    spots, bend contours, absorption that differs between particles.
+    spots, bend contours, stripes as of lattice fringes and Moiré, a blur of each particle's own
+    (depth of focus), absorption that differs between particles.
     Arrangement: apart, clustered, touching, jammed, in chains, overlapping, on lattice islands, on
     their support.
     Stage: a carbon film with grain, speckle, mottle, specks and round holes; lacey webs, lumpy and
-    granular carriers, flakes, fibres, film edges, grid bars, stains, drying rings, dirt, a cloud
-    around particles (`support`); an uneven beam with a vignette.
+    granular carriers, layered carbon, flakes, fibres, film edges, grid bars, stains, light
+    blotches, drying rings, dirt, a cloud around particles (`support`); an uneven beam with a
+    vignette.
     Picture: Beer-Lambert transmission with a first-order Fresnel fringe, or HAADF; point spread,
     Poisson, row and readout noise, hot pixels, camera spread, enlargement; 8-bit display with
     levels, gamma, sharpening, few greys, blur and JPEG once or twice, or 16-bit counts.
     Print: scale bars, panel letters, words, data bars, borders, insets, arrows and outlines.
 
 What is not (yet)
-    Lattice fringes and diffraction computed from a crystal, a contrast transfer function beyond
-    the first order, drift and astigmatism, scan distortion, detector gain patterns, amorphous
-    carriers whose grain grows with their thickness, colour.
+    Lattice fringes computed from a crystal (stripes are drawn), diffraction, a contrast transfer
+    function beyond the first order, drift and astigmatism, scan distortion, detector gain patterns,
+    amorphous carriers whose grain grows with their thickness, colour.
 
 Where to add: a support goes into `support`, an order of particles into `arrange`, a thickness into
 `stamp`, an optical effect into `camera.expose`, print into `marks`. What a random picture draws is
