@@ -21,6 +21,7 @@ from nanolake.pipeline.work import Job, Made, StageReport, new_run_id, run_jobs
 from nanolake.progress import Progress, silent
 from nanolake.records import Segmentation
 from nanolake.segment import SegmentSettings, segment
+from nanolake.segment.run import weights_id
 from nanolake.storage import ImageStore, Lake, unit_key
 
 STAGE = "segment"
@@ -135,8 +136,8 @@ def segment_lake(
 
 
 def segmentation_run_id(settings: SegmentSettings) -> str:
-    """Return the id of a way of segmenting: equal settings and code, equal id."""
-    words = f"{__version__}\0{settings.fingerprint()}"
+    """Return the id of a way of segmenting: equal settings, code and weights, equal id."""
+    words = f"{__version__}\0{settings.fingerprint()}\0{weights_id(settings)}"
     return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
@@ -177,6 +178,7 @@ def _write_run(lake: Lake, way: str, settings: SegmentSettings) -> None:
         "segmentation_run_id": way,
         "method": settings.method,
         "settings_json": settings.as_json(),
+        "model_id": weights_id(settings),
         "code_version": __version__,
         "unit_key": unit_key("segmentation_run", way),
         "created_at": datetime.now(UTC),

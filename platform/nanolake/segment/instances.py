@@ -104,6 +104,12 @@ def _renumbered(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> Labels:
     return number[labels]
 
 
+def _least_share(settings: SegmentSettings) -> float:
+    if settings.min_relative_area is not None:
+        return settings.min_relative_area
+    return 0.03 if settings.method == "learned" else 0.1
+
+
 def _reasons(
     labels: NDArray[np.int32],
     areas: NDArray[np.int64],
@@ -121,7 +127,7 @@ def _reasons(
     border[0] = False
     whole = np.where(print_hit | large | border, 0, areas)
     typical = typical_area(whole if whole.any() else areas)
-    least = max(np.pi / 4 * settings.min_diameter_px**2, settings.min_relative_area * typical)
+    least = max(np.pi / 4 * settings.min_diameter_px**2, _least_share(settings) * typical)
     small = areas < least
     outlier = no
     if settings.max_relative_area is not None and (whole > least).any():

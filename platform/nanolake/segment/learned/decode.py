@@ -34,11 +34,11 @@ _LEAST_DEPTH = 1 / 32
 class Decoding:
     """Constants of the decoding."""
 
-    level: float = 0.5
+    level: float = 0.4
     """Probability above which a pixel belongs to a particle."""
-    height: float = 0.12
+    height: float = 0.2
     """Least height of a summit of the distance above the saddle to the next."""
-    relative: float = 0.15
+    relative: float = 0.2
     """... and at least this share of its own height."""
     misfit: float = 0.35
     """Mean difference between predicted and own distance at which confidence is 0."""

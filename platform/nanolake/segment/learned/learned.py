@@ -22,6 +22,7 @@ from nanolake.segment.learned.decode import (
     merged,
     without,
 )
+from nanolake.segment.learned.outline import fitted_edges
 from nanolake.segment.settings import SegmentSettings
 
 Grey = NDArray[np.float32]
@@ -65,7 +66,10 @@ def segment_with(
     height = heights(grey, found.labels)
     polarity = _polarity(settings, found, height)
     found = without(found, height < 0 if polarity == "bright" else height > 0)
-    kept, excluded = keep_particles(found.labels, settings, _on(printed, found))
+    drawn = found.labels
+    if settings.edges == "fitted":
+        drawn = fitted_edges(drawn, grey, polarity)
+    kept, excluded = keep_particles(found.labels, settings, _on(printed, found), drawn=drawn)
     if settings.remove_print:
         excluded["print"] += _print_count(printed)
     return Segmentation(
@@ -73,7 +77,7 @@ def segment_with(
         polarity=polarity,
         method="learned",
         excluded=excluded,
-        confidence=_confidence_of(kept, found),
+        confidence=found.confidence[_numbers_of(kept, drawn)],
     )
 
 
@@ -158,7 +162,7 @@ def _polarity(settings: SegmentSettings, found: Candidates, height: NDArray[np.f
     return "bright" if float((np.sqrt(area) * found.confidence * height).sum()) > 0 else "dark"
 
 
-def _confidence_of(kept: NDArray[np.integer], found: Candidates) -> NDArray[np.float32]:
-    """Each kept particle's confidence, (n,), in the order of the new labels."""
+def _numbers_of(kept: NDArray[np.integer], drawn: Labels) -> NDArray[np.int32]:
+    """Return the number before of each kept particle, (n,), in the order of the new labels."""
     first = first_pixels(kept.astype(np.int32), int(kept.max(initial=0)) + 1)[1:]
-    return found.confidence[found.labels.ravel()[first]]
+    return drawn.ravel()[first]
