@@ -234,6 +234,7 @@ def _measure(
     features = measure(picture.pixels, found.labels, pixel_size_nm=scale)
     aspect = scale[0] / scale[1] if scale else 1.0
     shapes = predict_particles(None, found.labels, predictor, pixel_aspect=aspect)
+    sure = {} if found.confidence is None else {"confidence": found.confidence}
     tifffile.imwrite(out / f"{name}{LABELS_END}", found.labels, compression="zlib")
     overlay = write_overlay(
         out / f"{name}{OVERLAY_END}",
@@ -247,7 +248,7 @@ def _measure(
         count=len(features["label"]),
         excluded=found.excluded,
         pixel_size=size,
-        table={**features, **{column: shapes[column] for column in SHAPE_COLUMNS}},
+        table={**features, **{column: shapes[column] for column in SHAPE_COLUMNS}, **sure},
         overlay=overlay,
     )
 
@@ -263,6 +264,7 @@ def _write_csv(path: Path, pictures: Sequence[Measured]) -> None:
 def _reading_order(columns: Sequence[str]) -> list[str]:
     """Size first, then shape: the rest is for machines."""
     features = get_table("particle").columns_of("size", "shape")
-    first = ["picture", "label", *(feature.name for feature in features), *SHAPE_COLUMNS]
+    first = ["picture", "label", *(feature.name for feature in features), *SHAPE_COLUMNS,
+             "confidence"]  # fmt: skip
     known = [column for column in first if column in columns]
     return known + [column for column in columns if column not in known]
