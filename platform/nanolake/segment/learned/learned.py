@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.records import Segmentation
+from nanolake.segment.annotation import printed_labels
 from nanolake.segment.instances import first_pixels, keep_particles
 from nanolake.segment.learned.decode import (
     PRINT,
@@ -69,7 +70,9 @@ def segment_with(
     drawn = found.labels
     if settings.edges == "fitted":
         drawn = fitted_edges(drawn, grey, polarity)
-    kept, excluded = keep_particles(found.labels, settings, _on(printed, found), drawn=drawn)
+    kept, excluded = keep_particles(
+        found.labels, settings, _on(printed, found) | _glyphs(grey, found.labels), drawn=drawn
+    )
     if settings.remove_print:
         excluded["print"] += _print_count(printed)
     return Segmentation(
@@ -114,6 +117,11 @@ def _on(printed: NDArray[np.bool_], found: Candidates) -> NDArray[np.bool_]:
     flags = inside > 0.5 * np.bincount(found.labels.ravel(), minlength=count)
     flags[0] = False
     return np.asarray(flags)
+
+
+def _glyphs(grey: Grey, labels: Labels) -> NDArray[np.bool_]:
+    """Which labels are letters or bars by the classical rules, in black or white ink, (n + 1,)."""
+    return printed_labels(labels, grey) | printed_labels(labels, 1 - grey)
 
 
 def _print_count(printed: NDArray[np.bool_]) -> int:

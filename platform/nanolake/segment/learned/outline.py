@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.segment.edges import place_edges
+from nanolake.segment.instances import areas_of, typical_area
 
 Grey = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -20,6 +21,7 @@ _REDUCED = 4
 _SIGMA_PX = 20.0
 _LEAST_SHARE = 0.02
 _OFF_BY_PX = 1.0
+_SMOOTHING = 0.025
 
 
 def fitted_edges(labels: Labels, grey: Grey, polarity: str) -> Labels:
@@ -27,7 +29,9 @@ def fitted_edges(labels: Labels, grey: Grey, polarity: str) -> Labels:
     if not labels.any():
         return labels
     bright = grey if polarity == "bright" else 1 - grey
-    return place_edges(labels, bright, background(bright, labels), _OFF_BY_PX)
+    diameter_px = float(np.sqrt(4 / np.pi * typical_area(areas_of(labels))))
+    sigma_px = max(_OFF_BY_PX, _SMOOTHING * diameter_px)
+    return place_edges(labels, bright, background(bright, labels), sigma_px)
 
 
 def background(grey: Grey, labels: Labels) -> Grey:
