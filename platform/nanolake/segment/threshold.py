@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,10 +16,9 @@ from nanolake.segment.polarity import describe_phase, reduced
 from nanolake.segment.regions import fill_holes, opened
 from nanolake.segment.settings import SegmentSettings
 from nanolake.segment.split import distance_inside, split_touching
+from nanolake.segment.threads import at_once
 
 Grey = NDArray[np.float32]
-A = TypeVar("A")
-B = TypeVar("B")
 
 _SHARE = 0.6
 _SMOOTHING = 0.025
@@ -50,7 +45,7 @@ def threshold(grey: Grey, settings: SegmentSettings) -> Segmentation:
     labels, scale = pieces(bright, settings.neck)
     cut = touching(labels, zones) if zones is not None else None
     found = scale.foreground
-    drawn, printed = _at_once(
+    drawn, printed = at_once(
         lambda: place_edges(labels, bright, found.background, found.sigma_px),
         lambda: printed_labels(labels, bright) if settings.remove_print else None,
     )
@@ -63,20 +58,11 @@ def threshold(grey: Grey, settings: SegmentSettings) -> Segmentation:
 def find_polarity(grey: Grey, neck: float) -> str:
     """Tell ``dark`` from ``bright`` particles by the shapes of both phases."""
     small = reduced(grey, _POLARITY_PX)
-    dark, bright = _at_once(
+    dark, bright = at_once(
         lambda: describe_phase(pieces(1 - small, neck)[0]).likeness(),
         lambda: describe_phase(pieces(small, neck)[0]).likeness(),
     )
     return "bright" if bright > dark else "dark"
-
-
-def _at_once(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
-    """Both results; in two threads where OpenCV may use more than one, as in a lone process."""
-    if cv2.getNumThreads() < 2:
-        return first(), second()
-    with ThreadPoolExecutor(1) as other:
-        later = other.submit(second)
-        return first(), later.result()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from nanolake.segment.learned.decode import (
 )
 from nanolake.segment.learned.outline import fitted_edges
 from nanolake.segment.settings import SegmentSettings
+from nanolake.segment.threads import at_once
 
 Grey = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -67,11 +68,11 @@ def segment_with(
     height = heights(grey, found.labels)
     polarity = _polarity(settings, found, height)
     found = without(found, height < 0 if polarity == "bright" else height > 0)
-    drawn = found.labels
-    if settings.edges == "fitted":
-        drawn = fitted_edges(drawn, grey, polarity)
+    drawn, glyphs = at_once(
+        lambda: _drawn(found.labels, grey, polarity, settings), lambda: _glyphs(grey, found.labels)
+    )
     kept, excluded = keep_particles(
-        found.labels, settings, _on(printed, found) | _glyphs(grey, found.labels), drawn=drawn
+        found.labels, settings, _on(printed, found) | glyphs, drawn=drawn
     )
     if settings.remove_print:
         excluded["print"] += _print_count(printed)
@@ -117,6 +118,10 @@ def _on(printed: NDArray[np.bool_], found: Candidates) -> NDArray[np.bool_]:
     flags = inside > 0.5 * np.bincount(found.labels.ravel(), minlength=count)
     flags[0] = False
     return np.asarray(flags)
+
+
+def _drawn(labels: Labels, grey: Grey, polarity: str, settings: SegmentSettings) -> Labels:
+    return fitted_edges(labels, grey, polarity) if settings.edges == "fitted" else labels
 
 
 def _glyphs(grey: Grey, labels: Labels) -> NDArray[np.bool_]:
