@@ -72,6 +72,8 @@ def test_every_size_is_found_on_simulated_micrographs(diameter_nm, count):
     pictures = [simulate_micrograph(settings, seed) for seed in (1, 2)]
     total = pool(score(p.labels, segment(p.pixels, LEARNED).labels) for p in pictures)
     assert total.f1() > 0.9
+    fitted = SegmentSettings(method="learned", edges="fitted")
+    total = pool(score(p.labels, segment(p.pixels, fitted).labels) for p in pictures)
     assert abs(total.size_bias) < 0.06
 
 
