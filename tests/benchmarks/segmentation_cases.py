@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -30,8 +31,13 @@ class Choice:
     workers: int
 
     def pool(self) -> Executor:
-        """Processes of one thread each."""
-        return ProcessPoolExecutor(self.workers, initializer=cv2.setNumThreads, initargs=(1,))
+        """Processes of one thread each; not forked, since OpenCV's threads do not survive that."""
+        return ProcessPoolExecutor(
+            self.workers,
+            mp_context=get_context("spawn"),
+            initializer=cv2.setNumThreads,
+            initargs=(1,),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
