@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -39,7 +40,9 @@ def discs() -> Callable[..., NDArray[np.uint16]]:
         for cy in centres:
             for cx in centres:
                 inside |= (y - cy) ** 2 + (x - cx) ** 2 <= RADIUS**2
-        return np.where(inside, 800, 3000) + rng.integers(0, 120, (SIDE, SIDE)).astype(np.uint16)
+        # Blurred as by any lens: perfectly sharp shapes are print to the segmenter.
+        grey = cv2.GaussianBlur(np.where(inside, 800.0, 3000.0), (0, 0), 1.0)
+        return np.rint(grey + rng.normal(0.0, 120.0, grey.shape)).astype(np.uint16)
 
     return lambda seed=0: draw(seed).astype(np.uint16)
 

@@ -149,7 +149,7 @@ def test_the_command_warns_and_goes_on(
     waiting: Path, monkeypatch: pytest.MonkeyPatch, quiet: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(forecasts, "available_bytes", lambda: 5_000_000)
-    result = command("--lake", waiting, *quiet)
+    result = command("--lake", waiting, "--set", "method=threshold", *quiet)
     lines = result.stderr.splitlines()
     assert len(lines) == (1 if quiet else 2)
     assert "1 worker may need 309 MB at once and 5.0 MB are available" in lines[-1]

@@ -1,0 +1,3 @@
+"""Benchmarks are run by `make bench`; no test is collected here."""
+
+collect_ignore_glob = ["*.py"]
