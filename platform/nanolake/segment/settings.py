@@ -18,8 +18,8 @@ class SegmentSettings(Settings):
     weights: Path | None = None
     """ONNX file of the learned method; None: the network that comes with the package."""
     polarity: Literal["auto", "dark", "bright"] = "auto"
-    """Whether particles are darker or brighter than the background; ``auto`` finds out. The
-    learned method does not ask: its network finds both."""
+    """Whether particles are darker or brighter than the background; ``auto`` finds out.
+    The network of ``learned`` sees both: what has the other sign is dropped."""
     min_diameter_px: float = Field(default=4.0, gt=0)
     """Particles of a smaller equivalent diameter are dropped and counted as ``small``."""
     min_relative_area: float | None = Field(default=None, ge=0, lt=1)

@@ -105,14 +105,15 @@ def enlarged(found: Candidates, shape: tuple[int, int]) -> Candidates:
     size = shape[1], shape[0]
     inside = (found.labels > 0).view(np.uint8) * np.uint8(255)
     inside = cv2.resize(inside, size, interpolation=cv2.INTER_LINEAR)
-    labels = cv2.resize(_grown(found.labels), size, interpolation=cv2.INTER_NEAREST)
+    labels = cv2.resize(grown(found.labels, 1), size, interpolation=cv2.INTER_NEAREST)
     labels[inside < 128] = 0
     return Candidates(labels=labels, confidence=found.confidence)
 
 
-def _grown(labels: Labels) -> Labels:
-    """Labels one pixel larger where there is background."""
-    near = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))
+def grown(labels: Labels, by_px: int) -> Labels:
+    """Labels grown into the background by some pixels; where two meet the higher one stays."""
+    size = 2 * by_px + 1
+    near = cv2.dilate(labels.astype(np.float32), np.ones((size, size), np.uint8))
     return np.where(labels > 0, labels, near.astype(np.int32))
 
 

@@ -20,6 +20,7 @@ from nanolake.segment.learned.decode import (
     candidates,
     enlarged,
     filled,
+    grown,
     merged,
     without,
 )
@@ -68,12 +69,13 @@ def segment_with(
     height = heights(grey, found.labels)
     polarity = _polarity(settings, found, height)
     found = without(found, height < 0 if polarity == "bright" else height > 0)
-    drawn, glyphs = at_once(
-        lambda: _drawn(found.labels, grey, polarity, settings), lambda: _glyphs(grey, found.labels)
+    drawn, on_print = at_once(
+        lambda: _drawn(found.labels, grey, polarity, settings),
+        lambda: (
+            _on(printed, found) | _glyphs(grey, found.labels) if settings.remove_print else None
+        ),
     )
-    kept, excluded = keep_particles(
-        found.labels, settings, _on(printed, found) | glyphs, drawn=drawn
-    )
+    kept, excluded = keep_particles(found.labels, settings, on_print, drawn=drawn)
     if settings.remove_print:
         excluded["print"] += _print_count(printed)
     return Segmentation(
@@ -141,7 +143,7 @@ def heights(grey: Grey, labels: Labels) -> NDArray[np.float64]:
     0 where it has no background around it.
     """
     count = int(labels.max(initial=0)) + 1
-    pixels, total = _inside_and_around(labels.ravel(), _grown(labels, _RING_PX).ravel(),
+    pixels, total = _inside_and_around(labels.ravel(), grown(labels, _RING_PX).ravel(),
                                        grey.ravel(), count)  # fmt: skip
     inside, around = total / np.maximum(pixels, 1)
     return np.where((pixels > 0).all(axis=0), inside - around, 0.0)
@@ -158,13 +160,6 @@ def _inside_and_around(labels: Labels, grown: Labels, grey: Grey, count: int) ->
             pixels[row, label] += 1
             total[row, label] += grey[index]
     return pixels, total
-
-
-def _grown(labels: Labels, by_px: int) -> Labels:
-    """Labels grown into the background by some pixels; where two meet the higher one stays."""
-    size = 2 * by_px + 1
-    near = cv2.dilate(labels.astype(np.float32), np.ones((size, size), np.uint8))
-    return np.where(labels > 0, labels, near.astype(np.int32))
 
 
 def _polarity(settings: SegmentSettings, found: Candidates, height: NDArray[np.float64]) -> str:

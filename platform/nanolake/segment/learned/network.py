@@ -13,8 +13,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-MAPS = ("particle", "print", "distance")
-"""Probability of particle, probability of print, normalised distance to the outline."""
+from nanolake.segment.learned.model import MAPS
+
 STRIDE = 32
 """Height and width must be multiples of this."""
 HALO_PX = 192
