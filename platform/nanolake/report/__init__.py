@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nanolake.report.figures import (
         batch_comparison_figure,
         confusion_figure,
+        dendrogram_figure,
         feature_histograms,
         parameter_scatter,
         silhouette_figure,
@@ -45,6 +46,7 @@ _WHERE = {
     "ReportMicrograph": "data",
     "batch_comparison_figure": "figures",
     "confusion_figure": "figures",
+    "dendrogram_figure": "figures",
     "feature_histograms": "figures",
     "parameter_scatter": "figures",
     "silhouette_figure": "figures",
@@ -70,6 +72,7 @@ __all__ = [
     "colour_of",
     "confusion_figure",
     "cut_crop",
+    "dendrogram_figure",
     "ensemble",
     "ensemble_table",
     "feature_histograms",

@@ -14,10 +14,12 @@ from nanolake.report.figures.compare import (
 from nanolake.report.figures.shape import feature_histograms, parameter_scatter
 from nanolake.report.figures.size import size_histogram
 from nanolake.report.figures.style import to_png, to_svg
+from nanolake.report.figures.tree import dendrogram_figure
 
 __all__ = [
     "batch_comparison_figure",
     "confusion_figure",
+    "dendrogram_figure",
     "feature_histograms",
     "parameter_scatter",
     "silhouette_figure",

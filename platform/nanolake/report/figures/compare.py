@@ -85,12 +85,16 @@ def _cumulative(axes: Axes, filled: Mapping[str, Floats], title: str) -> None:
 
 
 def confusion_figure(
-    matrix: ArrayLike, classes: Sequence[object] | None = None, *, title: str = ""
+    matrix: ArrayLike,
+    classes: Sequence[object] | None = None,
+    *,
+    title: str = "",
+    noun: str = "group",
 ) -> Figure:
     """Draw a confusion matrix: counts, and shading by the share of each row.
 
     ``matrix`` (k, k) counts; rows are the true groups, columns the predicted ones. ``classes`` are
-    their numbers or names.
+    their numbers or names, ``noun`` what the numbers count.
     """
     counts = np.asarray(matrix, float)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.size == 0:
@@ -100,8 +104,8 @@ def confusion_figure(
         raise ReportError(f"{len(names)} class names for a {len(counts)} x {len(counts)} matrix")
     side = 1.5 + 0.45 * len(counts)
     figure = style.blank(side + 0.4, side)
-    noun = " group" if names[0].isdigit() else ""
-    axes = style.plain(figure.add_subplot(), f"Predicted{noun}", f"True{noun}")
+    of = f" {noun}" if names[0].isdigit() else ""
+    axes = style.plain(figure.add_subplot(), f"Predicted{of}", f"True{of}")
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
     for (row, column), value in np.ndenumerate(counts):
