@@ -6,17 +6,19 @@ where a network is read or written.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nanolake.errors import ModelError
+from nanolake.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,82 @@ class Exports:
     metrics: Mapping[str, float]
     more: tuple[Path, ...] = ()
     """Other files that belong to the model."""
+
+
+def export_model(
+    module: Any,
+    checkpoint: Path,
+    stem: Path,
+    *,
+    card: Mapping[str, Any],
+    history: Sequence[Mapping[str, float]],
+    write: Callable[..., Path],
+    score: Callable[[Path], Mapping[str, float]],
+    tell: Callable[[Mapping[str, Any], Mapping[str, float], str], str],
+) -> Exports:
+    """Turn the checkpoint of a module with a ``network`` into the files of a model.
+
+    Files: ``STEM.onnx``, ``STEM.md``, ``STEM.json`` and ``STEM.ckpt``, the weights alone.
+    ``write(network, path, card=…)`` writes the ONNX file, ``score(path)`` scores that file, and
+    ``tell(card, metrics, model_id)`` returns the model card's text. Raises `ModelError` where the
+    checkpoint holds another network.
+    """
+    remedy = "give the run another run_name, or the settings that it was started with"
+    load_weights(module, checkpoint, remedy=remedy)
+    module.eval()
+    card = {**card, "epochs_trained": len(history)}
+    weights = write(module.network, stem.with_name(f"{stem.name}.onnx"), card=card)
+    metrics = dict(score(weights))
+    metrics["weights_count"] = float(sum(p.numel() for p in module.network.parameters()))
+    details = write_details(weights.with_suffix(".json"), card, metrics, history)
+    text = weights.with_suffix(".md")
+    text.write_text(tell(card, metrics, model_id(weights)), encoding="utf-8")
+    plain = _save_weights(module, weights.with_suffix(".ckpt"))
+    return Exports(weights=weights, card=text, details=details, metrics=metrics, more=(plain,))
+
+
+def described(settings: Settings) -> dict[str, Any]:
+    """Return ``settings`` as a card keeps them: files by name and hash, not by place.
+
+    The hash of the file that setting NAME names stands under ``NAME_sha256``. Raises `ModelError`
+    where there is no such file.
+    """
+    values = settings.model_dump(mode="json")
+    said: dict[str, Any] = {"settings": values}
+    for name, path in input_files(settings).items():
+        values[name] = path.name
+        said[f"{name}_sha256"] = sha256(path, f"give {name} a file")
+    return said
+
+
+def input_files(settings: Settings) -> dict[str, Path]:
+    """Return the files that a training reads, by the setting that names them."""
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    return {name: value for name, value in values.items() if isinstance(value, Path)}
+
+
+def model_id(weights: Path) -> str:
+    """Return the first 16 hex digits of the file's SHA-256."""
+    return sha256(weights, "name the file of a trained network")[:16]
+
+
+def sha256(path: Path, remedy: str) -> str:
+    """Return the SHA-256 of a file in hex; raise `ModelError`, ending with ``remedy``."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error}; {remedy}") from error
+
+
+def score_table(rows: Sequence[tuple[str, str]], metrics: Mapping[str, float]) -> list[str]:
+    """Return a Markdown table of ``test_NAME`` beside ``baseline_NAME`` for (words, NAME)."""
+
+    def cell(name: str) -> str:
+        value = metrics.get(name, math.nan)
+        return f"{value:.3f}" if math.isfinite(value) else "–"
+
+    lines = [f"| {text} | {cell('test_' + n)} | {cell('baseline_' + n)} |" for text, n in rows]
+    return ["| | this model | baseline |", "|---|---|---|", *lines]
 
 
 def write_onnx(
@@ -103,6 +181,13 @@ def write_details(
     known = {name: value for name, value in metrics.items() if math.isfinite(value)}
     content = {**card, "metrics": known, "history": list(history)}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def _save_weights(module: Any, path: Path) -> Path:
+    import torch
+
+    torch.save({"state_dict": module.state_dict()}, path)
     return path
 
 

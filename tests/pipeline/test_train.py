@@ -10,7 +10,7 @@ import pytest
 
 from nanolake.errors import ModelError, SettingsError
 from nanolake.pipeline import train
-from nanolake.pipeline.train import Place, TrainedModel, train_segmenter, train_shape
+from nanolake.pipeline.train import Place, TrainedModel, train_network
 from nanolake.segment.learned.settings import SegmenterTrainSettings
 from nanolake.shape.settings import ShapeTrainSettings
 
@@ -21,14 +21,12 @@ def place(out: Path, **changes: Any) -> Place:
     return Place(out=out, tracking_uri=f"sqlite:///{out}/mlflow.db", **changes)
 
 
-def test_no_workers_and_no_threads(tmp_path: Path) -> None:
-    settings = SegmenterTrainSettings.short()
+@pytest.mark.parametrize("kind", [SegmenterTrainSettings, ShapeTrainSettings])
+def test_no_workers_and_no_threads(tmp_path: Path, kind: Any) -> None:
     with pytest.raises(SettingsError, match="workers=0"):
-        train_segmenter(settings, place(tmp_path, workers=0))
+        train_network(kind.short(), place(tmp_path, workers=0))
     with pytest.raises(SettingsError, match="threads=-1"):
-        train_segmenter(settings, place(tmp_path, threads=-1))
-    with pytest.raises(SettingsError, match="workers=0"):
-        train_shape(ShapeTrainSettings(), out=tmp_path, tracking_uri="sqlite:///x", workers=0)
+        train_network(kind.short(), place(tmp_path, threads=-1))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -38,13 +36,13 @@ def test_a_run_is_not_resumed_under_other_settings(tmp_path: Path) -> None:
     note = runs / "segment-short.settings.json"
     note.write_text(SegmenterTrainSettings.short(seed=1).as_json(), encoding="utf-8")
     with pytest.raises(SettingsError, match="run_name='segment-short'"):
-        train_segmenter(SegmenterTrainSettings.short(seed=2), place(tmp_path))
+        train_network(SegmenterTrainSettings.short(seed=2), place(tmp_path))
 
 
 def test_a_missing_start_is_told_before_anything_starts(tmp_path: Path) -> None:
     settings = SegmenterTrainSettings.short(start_from=tmp_path / "none.ckpt")
     with pytest.raises(ModelError, match=r"none\.ckpt.*start_from"):
-        train_segmenter(settings, place(tmp_path))
+        train_network(settings, place(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -321,13 +321,7 @@ def train(
 
     kind = SegmenterTrainSettings if network == "segmenter" else ShapeTrainSettings
     settings = read_settings(kind, config, values, kind.short() if short else None)
-    opened = open_lake(lake)
-    place = Place(
-        out=opened.root / "models" / "training",
-        tracking_uri=opened.tracking_uri,
-        workers=workers,
-        gpu=gpu,
-    )
+    place = Place.of_lake(open_lake(lake), workers=workers, gpu=gpu)
     with progress_bars() as progress:
         made = train_network(
             settings, place, progress=lambda done, total, _: progress("train", done, total)

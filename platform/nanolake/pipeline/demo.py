@@ -98,14 +98,12 @@ def _simulated_lake(root: Path) -> Lake:
 
 
 def _train(lake: Lake, workers: int, progress: Progress, say: Callable[[str], None]) -> None:
-    from nanolake.pipeline.train import train_shape
+    from nanolake.pipeline.train import Place, train_network
     from nanolake.shape import ShapeTrainSettings
 
-    made = train_shape(
+    made = train_network(
         ShapeTrainSettings.short(),
-        out=lake.root / "models" / "training",
-        tracking_uri=lake.tracking_uri,
-        workers=workers,
+        Place.of_lake(lake, workers=workers),
         progress=lambda done, total, _: progress("train", done, total),
     )
     say(made.line())

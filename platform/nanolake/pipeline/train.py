@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
 
@@ -15,8 +16,8 @@ from nanolake.segment.learned.settings import SegmenterTrainSettings
 from nanolake.shape.settings import ShapeTrainSettings
 
 if TYPE_CHECKING:
-    from nanolake.engines.train import Trained
     from nanolake.model_files import Exports
+    from nanolake.storage import Lake
 
 TrainSettings = ShapeTrainSettings | SegmenterTrainSettings
 
@@ -58,104 +59,41 @@ class Place:
     precision: str = "32-true"
     """Lightning's name of the number format; ``bf16-mixed`` is faster on a GPU."""
 
-
-def train_network(settings: TrainSettings, place: Place, *, progress: Any = None) -> TrainedModel:
-    """Train the network that ``settings`` belong to: `train_shape` or `train_segmenter`."""
-    if isinstance(settings, SegmenterTrainSettings):
-        return train_segmenter(settings, place, progress=progress)
-    return train_shape(
-        settings,
-        out=place.out,
-        tracking_uri=place.tracking_uri,
-        workers=place.workers,
-        gpu=place.gpu,
-        progress=progress,
-    )
+    @classmethod
+    def of_lake(cls, lake: Lake, **values: Any) -> Self:
+        """Return the place where a lake keeps its trainings and models."""
+        out = lake.root / "models" / "training"
+        return cls(out=out, tracking_uri=lake.tracking_uri, **values)
 
 
-def train_shape(
-    settings: ShapeTrainSettings,
-    *,
-    out: Path,
-    tracking_uri: str,
-    workers: int = 2,
-    gpu: bool = False,
-    hand_drawn: Path | None = None,
-    progress: Any = None,
+def train_network(
+    settings: TrainSettings, place: Place, *, hand_drawn: Path | None = None, progress: Any = None
 ) -> TrainedModel:
-    """Train the shape network, export to ``out``, score, log to MLflow, register as `champion`.
+    """Train the network that ``settings`` belong to; export, score, log to MLflow, register it.
 
     ``out/runs/<run_name>`` holds the checkpoints: the same call resumes from the last one, and a
-    finished run is only exported again. ``workers`` processes, each with one CPU core, or one GPU
-    with ``gpu``. ``hand_drawn`` is a folder of label images (PNG) to score on, never to train on.
-    ``progress`` is called as (epochs done, epochs in all, metrics).
+    finished run is only exported and scored again. ``hand_drawn`` is a folder of label images
+    (PNG) to score a shape network on, never to train on. ``progress`` is called as (epochs done,
+    epochs in all, metrics). Raises `ModelError` where a file that the settings name is missing or
+    holds no checkpoint of this network.
     """
-    from nanolake.shape.train import data_maker, export, module_maker
-
-    def finish(trained: Trained) -> Exports:
-        masks = None if hand_drawn is None else _label_images(hand_drawn)
-        return export(settings, trained.checkpoint, trained.history, out=out, hand_drawn=masks)
-
-    return _train(
-        settings,
-        Place(out=out, tracking_uri=tracking_uri, workers=workers, gpu=gpu),
-        makers=(module_maker(settings), data_maker(settings)),
-        finish=finish,
-        experiment="shape-network",
-        summary="mean Jaccard {test_jaccard:.3f} on simulated crystals ({baseline_jaccard:.3f} by "
-        "always answering the mean)",
-        progress=progress,
-    )
-
-
-def train_segmenter(
-    settings: SegmenterTrainSettings, place: Place, *, progress: Any = None
-) -> TrainedModel:
-    """Train the segmenter, export to ``place.out``, score, log to MLflow, register as `champion`.
-
-    As `train_shape`: the same call resumes from the last checkpoint, and a finished run is only
-    exported and scored again. Raises `ModelError` where ``start_from`` is no checkpoint of this
-    network.
-    """
-    from nanolake.segment.learned.train import data_maker, described, export, module_maker
-
-    described(settings)  # a missing start file is told before any worker starts
-
-    def finish(trained: Trained) -> Exports:
-        return export(
-            settings, trained.checkpoint, trained.history, out=place.out, workers=place.workers
-        )
-
-    return _train(
-        settings,
-        place,
-        makers=(module_maker(settings), data_maker(settings)),
-        finish=finish,
-        experiment="segmenter",
-        summary="F1 {test_f1_50:.3f} at IoU 0.5, {test_f1_75:.3f} at 0.75 on simulated micrographs "
-        "({baseline_f1_50:.3f} and {baseline_f1_75:.3f} by `threshold`)",
-        progress=progress,
-    )
-
-
-def _train(
-    settings: TrainSettings,
-    place: Place,
-    *,
-    makers: tuple[Callable[[], Any], Callable[[], Any]],
-    finish: Callable[[Trained], Exports],
-    experiment: str,
-    summary: str,
-    progress: Any,
-) -> TrainedModel:
-    """Fit, ``finish`` the checkpoint into files, log and register them."""
     from nanolake.engines.train import train_lightning
 
     _check(place)
+    stage = _stage(settings)
+    makers = stage.makers(settings)
     _same_settings(settings, place.out / "runs" / settings.run_name)
-    registry = _registry(place.tracking_uri, experiment)
+    registry = _registry(place.tracking_uri, stage.EXPERIMENT)
     trained = train_lightning(_job(settings, place, makers), progress=progress)
-    made = finish(trained)
+    more = {} if hand_drawn is None else {"hand_drawn": _label_images(hand_drawn)}
+    made: Exports = stage.export(
+        settings,
+        trained.checkpoint,
+        trained.history,
+        out=place.out,
+        workers=place.workers,
+        **more,
+    )
     run_id = registry.log(
         run_name=settings.run_name,
         params={**settings.model_dump(mode="json"), "workers": place.workers, "gpu": place.gpu},
@@ -170,8 +108,15 @@ def _train(
         mlflow_run_id=run_id,
         model_name=version.name,
         model_version=version.version,
-        summary=summary.format(**made.metrics),
+        summary=stage.SUMMARY.format(**made.metrics),
     )
+
+
+def _stage(settings: TrainSettings) -> Any:
+    """Return the module that knows the network: ``makers``, ``export``, and what to call it."""
+    if isinstance(settings, SegmenterTrainSettings):
+        return import_module("nanolake.segment.learned.train")
+    return import_module("nanolake.shape.train")
 
 
 def _check(place: Place) -> None:

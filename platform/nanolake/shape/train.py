@@ -15,34 +15,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.model_files import Exports, load_weights, write_details
+from nanolake.model_files import Exports, described, export_model, score_table
 from nanolake.shape.settings import ShapeTrainSettings
 
 if TYPE_CHECKING:
     from nanolake.shape.data import ShapeData
     from nanolake.shape.module import ShapeModule
 
-
-def module_maker(settings: ShapeTrainSettings) -> Callable[[], ShapeModule]:
-    """Return a picklable function that builds the LightningModule where it is called."""
-    return partial(_make_module, settings.model_dump())
-
-
-def data_maker(settings: ShapeTrainSettings) -> Callable[[], ShapeData]:
-    """Return a picklable function that builds the data module where it is called."""
-    return partial(_make_data, settings.model_dump())
+EXPERIMENT = "shape-network"
+"""The trainings' name in MLflow."""
+SUMMARY = (
+    "mean Jaccard {test_jaccard:.3f} on simulated crystals ({baseline_jaccard:.3f} by always "
+    "answering the mean)"
+)
 
 
-def _make_module(values: Mapping[str, Any]) -> ShapeModule:
+def makers(
+    settings: ShapeTrainSettings,
+) -> tuple[Callable[[], ShapeModule], Callable[[], ShapeData]]:
+    """Return two picklable functions that build module and data where they are called."""
+    from nanolake.shape.data import ShapeData
     from nanolake.shape.module import ShapeModule
 
-    return ShapeModule(ShapeTrainSettings.build(values))
-
-
-def _make_data(values: Mapping[str, Any]) -> ShapeData:
-    from nanolake.shape.data import ShapeData
-
-    return ShapeData(ShapeTrainSettings.build(values))
+    return partial(ShapeModule, settings), partial(ShapeData, settings)
 
 
 def export(
@@ -51,42 +46,28 @@ def export(
     history: Sequence[Mapping[str, float]],
     *,
     out: Path,
+    workers: int,
     hand_drawn: Iterable[NDArray[Any]] | None = None,
 ) -> Exports:
     """Turn a Lightning checkpoint into an ONNX file, score that file, write card and details.
 
-    ``hand_drawn`` are label images to score (never to train) on. Files in ``out``:
-    ``NAME.onnx``, ``NAME.md``, ``NAME.json``.
+    The files of `export_model` in ``out``. ``hand_drawn`` are label images to score (never to
+    train) on, ``workers`` is how many trained: the data depend on it.
     """
     from nanolake.shape.export import export_onnx
+    from nanolake.shape.module import ShapeModule
     from nanolake.shape.predictor import ShapePredictor
 
-    module = _load(settings, checkpoint)
-    card = {"settings": settings.model_dump(mode="json"), "epochs_trained": len(history)}
-    weights = export_onnx(
-        module.network,
-        out / f"{settings.name}.onnx",
-        crop_px=settings.crop_px,
-        name=settings.name,
-        card=card,
-    )
-    metrics = evaluate(settings, ShapePredictor(weights), hand_drawn)
-    metrics["weights_count"] = float(sum(p.numel() for p in module.network.parameters()))
-    details = write_details(weights.with_suffix(".json"), card, metrics, history)
-    text = weights.with_suffix(".md")
-    text.write_text(model_card(settings, metrics, ShapePredictor(weights).model_id), "utf-8")
-    return Exports(weights=weights, card=text, details=details, metrics=metrics)
-
-
-def _load(settings: ShapeTrainSettings, checkpoint: Path) -> ShapeModule:
-    module = _make_module(settings.model_dump())
-    load_weights(
-        module,
+    return export_model(
+        ShapeModule(settings),
         checkpoint,
-        remedy="give the run another run_name, or the settings that it was started with",
+        out / settings.name,
+        card={**described(settings), "workers": workers},
+        history=history,
+        write=partial(export_onnx, crop_px=settings.crop_px, name=settings.name),
+        score=lambda weights: evaluate(settings, ShapePredictor(weights), hand_drawn),
+        tell=model_card,
     )
-    module.eval()
-    return module
 
 
 def evaluate(
@@ -127,8 +108,9 @@ _ROWS = (
 )
 
 
-def model_card(settings: ShapeTrainSettings, metrics: Mapping[str, float], model_id: str) -> str:
+def model_card(card: Mapping[str, Any], metrics: Mapping[str, float], model_id: str) -> str:
     """Return the model card as Markdown: what it is, what it was trained on, how good it is."""
+    settings = ShapeTrainSettings.build(card["settings"])
     return "\n".join(
         [
             f"# {settings.name}",
@@ -151,7 +133,7 @@ def model_card(settings: ShapeTrainSettings, metrics: Mapping[str, float], model
             "The baseline answers every crop with the mean ln p, the mean L_ratio and the most "
             "frequent d.",
             "",
-            *_score_table(metrics),
+            *score_table(_ROWS, metrics),
             "",
             f"The true outlines reach a mean Jaccard of {metrics['test_truth_jaccard']:.3f} with "
             "the worn masks: compare with that, not with 1 (an answer to the worn mask may pass "
@@ -170,15 +152,6 @@ def model_card(settings: ShapeTrainSettings, metrics: Mapping[str, float], model
             "",
         ]
     )
-
-
-def _score_table(metrics: Mapping[str, float]) -> list[str]:
-    def cell(name: str) -> str:
-        value = metrics.get(name, math.nan)
-        return f"{value:.3f}" if math.isfinite(value) else "–"
-
-    rows = [f"| {text} | {cell('test_' + n)} | {cell('baseline_' + n)} |" for text, n in _ROWS]
-    return ["| | this model | baseline |", "|---|---|---|", *rows]
 
 
 def _hand_drawn_lines(metrics: Mapping[str, float]) -> list[str]:

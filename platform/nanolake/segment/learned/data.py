@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
 from nanolake.errors import SettingsError
 from nanolake.segment.grey import stretched
 from nanolake.segment.learned.settings import SegmenterTrainSettings
 from nanolake.segment.learned.targets import loss_weights, training_maps
 from nanolake.simulate import draw_settings, simulate_micrograph
+from nanolake.training import RoundsData
 
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
 _NEAR, _FAR = (0.5, 1.5), (0.25, 1.0)
@@ -156,30 +156,19 @@ class FixedScenes(IterableDataset[list[Tensor]]):
             yield _tensors([(made.grey, _as_float(made.maps, 1.0))])
 
 
-class SegmenterData(pl.LightningDataModule):
-    """Feeds every worker its own micrographs, others in every epoch, the same after a resume."""
+class SegmenterData(RoundsData):
+    """Feeds every worker its own micrographs, others in every round, the same after a resume."""
 
-    def __init__(self, settings: SegmenterTrainSettings) -> None:
-        super().__init__()
-        self.settings = settings
+    settings: SegmenterTrainSettings
 
-    def train_dataloader(self) -> DataLoader[list[Tensor]]:
-        """Return this epoch's loader; the trainer must reload loaders every epoch."""
-        trainer, s = self._trainer(), self.settings
-        batches = max(1, s.crops_per_epoch // (s.batch_size * trainer.world_size))
-        seed = (_TRAIN, s.seed, trainer.current_epoch, trainer.global_rank)
-        return DataLoader(SimulatedCrops(s, seed, batches), batch_size=None)
+    def training_set(self, seed: tuple[int, int, int], batches: int) -> SimulatedCrops:
+        """Return one worker's batches of one round."""
+        return SimulatedCrops(self.settings, (_TRAIN, *seed), batches)
 
-    def val_dataloader(self) -> DataLoader[list[Tensor]]:
-        """Return this worker's share of the fixed validation scenes."""
-        trainer, s = self._trainer(), self.settings
-        each = max(1, s.validation_micrographs // trainer.world_size)
-        first = trainer.global_rank * each
-        return DataLoader(FixedScenes(s, range(first, first + each)), batch_size=None)
-
-    def _trainer(self) -> pl.Trainer:
-        assert self.trainer is not None, "loaders are made by a running trainer"
-        return self.trainer
+    def validation_set(self, worker: int, workers: int) -> FixedScenes:
+        """Return one worker's share of the fixed validation scenes."""
+        each = max(1, self.settings.validation_micrographs // workers)
+        return FixedScenes(self.settings, range(worker * each, (worker + 1) * each))
 
 
 def _tensors(crops: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> list[Tensor]:

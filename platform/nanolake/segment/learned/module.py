@@ -1,56 +1,29 @@
-"""The Lightning module: loss, schedule and metrics. It knows nothing of what runs it."""
+"""The Lightning module: loss and metrics. It knows nothing of what runs it."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from nanolake.segment.learned.network import SegmenterNetwork
 from nanolake.segment.learned.settings import SegmenterTrainSettings
+from nanolake.training import NetworkModule
 
 
-class SegmenterModule(pl.LightningModule):
+class SegmenterModule(NetworkModule):
     """Trains `SegmenterNetwork` on batches of (grey (n, 1, h, w), maps (n, 4, h, w))."""
 
+    settings: SegmenterTrainSettings
+    network: SegmenterNetwork
+
     def __init__(self, settings: SegmenterTrainSettings) -> None:
-        super().__init__()
-        self.settings = settings
         network = SegmenterNetwork(settings.channels)
-        self.network = network.to(memory_format=torch.channels_last)
+        super().__init__(settings, network.to(memory_format=torch.channels_last))
 
     def forward(self, grey: Tensor) -> Tensor:
         """Return the logits of the three maps."""
         logits: Tensor = self.network(grey.contiguous(memory_format=torch.channels_last))
         return logits
-
-    def training_step(self, batch: list[Tensor], _: int) -> Tensor:
-        """Return the mean loss of one batch."""
-        loss = self._losses(batch)["loss"]
-        self.log("train_loss", loss, on_step=False, on_epoch=True)
-        return loss
-
-    def validation_step(self, batch: list[Tensor], _: int) -> None:
-        """Log the losses and the overlap of the foreground."""
-        values = {f"val_{name}": value for name, value in self._losses(batch).items()}
-        self.log_dict(values, sync_dist=True, batch_size=len(batch[0]))
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Return AdamW under a one-cycle schedule over the whole run."""
-        s = self.settings
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay
-        )
-        steps = max(2, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, s.learning_rate, total_steps=steps, pct_start=0.1
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
 
     def _losses(self, batch: list[Tensor]) -> dict[str, Tensor]:
         grey, maps = batch

@@ -6,54 +6,51 @@ the registry.
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nanolake.errors import ModelError
-from nanolake.model_files import Exports, load_weights, write_details
+from nanolake.model_files import Exports, described, export_model, load_weights, score_table
+from nanolake.segment.learned.evaluate import score_network
 from nanolake.segment.learned.settings import SegmenterTrainSettings
 
 if TYPE_CHECKING:
     from nanolake.segment.learned.data import SegmenterData
     from nanolake.segment.learned.module import SegmenterModule
 
+EXPERIMENT = "segmenter"
+"""The trainings' name in MLflow."""
+SUMMARY = (
+    "F1 {test_f1_50:.3f} at IoU 0.5, {test_f1_75:.3f} at 0.75 on simulated micrographs "
+    "({baseline_f1_50:.3f} and {baseline_f1_75:.3f} by `threshold`)"
+)
 LIMITS = "limits.md"
 """A section written by hand, beside the weights: what was seen when results were looked at."""
 
 
-def module_maker(settings: SegmenterTrainSettings) -> Callable[[], SegmenterModule]:
-    """Return a picklable function that builds the LightningModule where it is called.
+def makers(
+    settings: SegmenterTrainSettings,
+) -> tuple[Callable[[], SegmenterModule], Callable[[], SegmenterData]]:
+    """Return two picklable functions that build module and data where they are called.
 
-    With ``start_from`` the module starts from these weights. Raises `ModelError`, there, where
-    that file does not hold them.
+    With ``start_from`` the module starts from these weights. Raises `ModelError` where that file
+    is missing, and there, where it does not hold them.
     """
-    return partial(_make_module, settings.model_dump())
+    from nanolake.segment.learned.data import SegmenterData
+
+    described(settings)  # a missing start file is told before any worker starts
+    return partial(_begun, settings), partial(SegmenterData, settings)
 
 
-def data_maker(settings: SegmenterTrainSettings) -> Callable[[], SegmenterData]:
-    """Return a picklable function that builds the data module where it is called."""
-    return partial(_make_data, settings.model_dump())
-
-
-def _make_module(values: Mapping[str, Any]) -> SegmenterModule:
+def _begun(settings: SegmenterTrainSettings) -> SegmenterModule:
     from nanolake.segment.learned.module import SegmenterModule
 
-    settings = SegmenterTrainSettings.build(values)
     module = SegmenterModule(settings)
     if settings.start_from is not None:
         remedy = "give start_from a checkpoint of a network with the same channels"
         load_weights(module, settings.start_from, remedy=remedy)
     return module
-
-
-def _make_data(values: Mapping[str, Any]) -> SegmenterData:
-    from nanolake.segment.learned.data import SegmenterData
-
-    return SegmenterData(SegmenterTrainSettings.build(values))
 
 
 def export(
@@ -66,68 +63,24 @@ def export(
 ) -> Exports:
     """Turn a Lightning checkpoint into an ONNX file, score that file, write card and details.
 
-    Files in ``out``: ``NAME.onnx``, ``NAME.md``, ``NAME.json`` and ``NAME.ckpt``, the weights
-    alone, for ``start_from``. A file ``limits.md`` found in ``out`` becomes a section of the card.
-    ``workers`` is how many trained: the data depend on it.
+    The files of `export_model` in ``out``. A file ``limits.md`` found there becomes a section of
+    the card. ``workers`` is how many trained: the data depend on it.
     """
-    from nanolake.segment.learned.evaluate import score_network
     from nanolake.segment.learned.export import export_onnx
-
-    module = _load(settings, checkpoint)
-    card = {**described(settings), "workers": workers, "epochs_trained": len(history)}
-    weights = export_onnx(
-        module.network, out / f"{settings.name}.onnx", name=settings.name, card=card
-    )
-    metrics = score_network(settings, weights)
-    metrics["weights_count"] = float(sum(p.numel() for p in module.network.parameters()))
-    details = write_details(weights.with_suffix(".json"), card, metrics, history)
-    limits = out / LIMITS
-    text = weights.with_suffix(".md")
-    by_hand = limits.read_text("utf-8") if limits.exists() else None
-    text.write_text(model_card(card, metrics, model_id(weights), by_hand), "utf-8")
-    plain = _save_weights(module, weights.with_suffix(".ckpt"))
-    return Exports(weights=weights, card=text, details=details, metrics=metrics, more=(plain,))
-
-
-def described(settings: SegmenterTrainSettings) -> dict[str, Any]:
-    """Return the settings as the card keeps them: a start file by name and hash, not by place."""
-    values = settings.model_dump(mode="json")
-    if settings.start_from is None:
-        return {"settings": values}
-    values["start_from"] = settings.start_from.name
-    return {"settings": values, "start_from_sha256": _sha256(settings.start_from)}
-
-
-def model_id(weights: Path) -> str:
-    """Return the first 16 hex digits of the file's SHA-256."""
-    return _sha256(weights)[:16]
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error}; give start_from a file") from error
-
-
-def _load(settings: SegmenterTrainSettings, checkpoint: Path) -> SegmenterModule:
     from nanolake.segment.learned.module import SegmenterModule
 
-    module = SegmenterModule(settings)
-    load_weights(
-        module,
+    limits = out / LIMITS
+    by_hand = limits.read_text("utf-8") if limits.exists() else None
+    return export_model(
+        SegmenterModule(settings),
         checkpoint,
-        remedy="give the run another run_name, or the settings that it was started with",
+        out / settings.name,
+        card={**described(settings), "workers": workers},
+        history=history,
+        write=partial(export_onnx, name=settings.name),
+        score=partial(score_network, settings),
+        tell=partial(model_card, limits=by_hand),
     )
-    module.eval()
-    return module
-
-
-def _save_weights(module: SegmenterModule, path: Path) -> Path:
-    import torch
-
-    torch.save({"state_dict": module.state_dict()}, path)
-    return path
 
 
 def model_card(
@@ -204,18 +157,11 @@ _ROWS = (
 
 
 def _score_lines(s: SegmenterTrainSettings, metrics: Mapping[str, float]) -> list[str]:
-    def cell(name: str) -> str:
-        value = metrics.get(name, math.nan)
-        return f"{value:.3f}" if math.isfinite(value) else "–"
-
-    rows = [f"| {text} | {cell('test_' + n)} | {cell('baseline_' + n)} |" for text, n in _ROWS]
     return [
         f"## Scores on {s.test_micrographs:,} simulated micrographs (own seeds, same simulator)",
         "",
         f"{metrics['test_truth']:,.0f} particles that no border cuts. The baseline is the method "
         "`threshold`.",
         "",
-        "| | this model | baseline |",
-        "|---|---|---|",
-        *rows,
+        *score_table(_ROWS, metrics),
     ]
