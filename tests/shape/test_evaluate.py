@@ -26,7 +26,8 @@ def test_the_truth_has_no_error() -> None:
     assert found.L_ratio_rmse == 0.0
     assert found.d_accuracy == 1.0
     assert found.log_p_coverage_90 == 1.0
-    assert found.jaccard == pytest.approx(truth_jaccard(truth, crops))
+    assert found.jaccard == 1.0
+    assert found.mask_jaccard == pytest.approx(truth_jaccard(truth, crops))
 
 
 def test_scores_by_hand() -> None:

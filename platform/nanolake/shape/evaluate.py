@@ -13,6 +13,7 @@ from nanolake.shape.crops import labelled
 from nanolake.shape.predictor import ShapePredictor, predict_particles
 from nanolake.shape.resimulate import redraw
 from nanolake.simulate.crystal import Triples
+from nanolake.simulate.distance import outline_distance
 
 Z90 = 1.6448536269514722
 """Half width of the central 90 % of a normal distribution, in standard deviations."""
@@ -36,7 +37,9 @@ class Scores:
     d_accuracy: float
     """Share of right d where the outline's radius varies by more than 5 %."""
     jaccard: float
-    """Mean Jaccard of the re-simulated prediction with the (worn) mask."""
+    """Mean Jaccard of the predicted with the *true* outline (1 - `outline_distance`)."""
+    mask_jaccard: float
+    """Mean Jaccard of the re-simulated prediction with the mask that a segmentation left."""
     log_p_coverage_90: float
     """Share of true ln p inside the stated 90 % interval; 0.9 is honest. NaN without intervals."""
     L_ratio_coverage_90: float
@@ -58,7 +61,8 @@ def score(predicted: dict[str, NDArray[Any]], truth: Triples, crops: NDArray[np.
         p_rmse=_rms((predicted["p"] - truth.p)[small]),
         L_ratio_rmse=_rms(l_error),
         d_accuracy=float(np.mean((predicted["d"] == truth.d)[angular])),
-        jaccard=float(np.mean(fit["jaccard"])),
+        jaccard=float(np.mean(true_jaccard(predicted, truth))),
+        mask_jaccard=float(np.mean(fit["jaccard"])),
         log_p_coverage_90=_coverage(log_error, predicted.get("log_p_sd")),
         L_ratio_coverage_90=_coverage(l_error, predicted.get("L_ratio_sd")),
     )
@@ -89,6 +93,14 @@ def hand_drawn_jaccard(
         kept = _whole_and_large(labels, min_across_px)
         found.append(predict_particles(None, kept, predictor)["jaccard"])
     return np.concatenate(found)
+
+
+def true_jaccard(predicted: dict[str, NDArray[Any]], truth: Triples) -> NDArray[np.float64]:
+    """Return the Jaccard of each predicted with its true outline, equal areas, best turn, (n,)."""
+    apart = outline_distance(
+        predicted["p"], predicted["d"], predicted["L_ratio"], truth.p, truth.d, truth.l_ratio
+    )
+    return np.asarray(1.0 - apart)
 
 
 def truth_jaccard(truth: Triples, crops: NDArray[np.float32]) -> float:

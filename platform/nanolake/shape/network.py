@@ -1,60 +1,157 @@
-"""The shape network: a mask crop in, p, d and L_ratio with their uncertainties out."""
+"""The shape network: a mask crop in, p, d and L_ratio with their uncertainties out.
+
+Strategy: an outline of eq. 1 is a radius over an angle, so the crop is unwrapped about its centre
+into (radius, angle) first. A turned particle is then a shifted one: convolutions run around the
+circle without an edge, and what leaves them is their power spectrum along the angle and their means
+and maxima, none of which knows where the circle starts. That makes the answer invariant to rotation
+but for the sampling, and lets d, the period of the outline, be read off the spectrum.
+"""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 CLASSES = 6
 """d = 1 … 6."""
+ANGLES = 180
+"""Directions of the unwrapped crop: a multiple of 2, 3, 4, 5, 6, two degrees apart."""
+HARMONICS = 13
+"""Waves around the circle whose power is read: 0 to 12, two to every axis of d = 6."""
 
 
 class ShapeNetwork(nn.Module):
-    """Four convolutions and a dense layer; about 120,000 weights.
+    """Circular convolutions over the unwrapped crop and a dense layer; about 0.2 million weights.
 
-    Takes (n, 1, size, size) float32 masks in 0 … 1; returns (n, 30) raw outputs that `read_out`
-    understands. Wider than the paper's network (26,900 weights) and without its pooling to one
-    number per map: what tells d from d + 1 is where the corners lie.
+    Takes (n, 1, size, size) float32 masks in 0 … 1, the particle's centroid in the middle; returns
+    (n, 30) raw outputs that `read_out` understands.
     """
 
     def __init__(
         self,
         *,
         crop_px: int = 64,
-        channels: tuple[int, int, int, int] = (16, 32, 48, 64),
-        hidden: int = 96,
-        dropout: float = 0.1,
+        channels: tuple[int, int] = (40, 64),
+        hidden: int = 160,
+        dropout: float = 0.05,
     ) -> None:
         super().__init__()
-        a, b, c, d = channels
+        near, far = channels
+        self.unwrap = Unwrap(crop_px)
         self.features = nn.Sequential(
-            _block(1, a, kernel=5, stride=2),
-            _block(a, b, stride=2),
-            _block(b, c),
-            nn.MaxPool2d(2),
-            _block(c, d),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
+            _block(crop_px // 2, near, kernel=7, stride=2),
+            _block(near, far, kernel=5, stride=2),
+            _Residual(far),
+            _Residual(far, dilation=3),
         )
+        self.summary = CircleSummary(far, positions=ANGLES // 4)
         self.head = nn.Sequential(
             nn.Dropout(dropout),
-            nn.Linear(d * (crop_px // 16) ** 2, hidden),
+            nn.Linear(self.summary.width, hidden),
             nn.ReLU(inplace=True),
             nn.Linear(hidden, 5 * CLASSES),
         )
 
     def forward(self, masks: Tensor) -> Tensor:
         """Return the raw outputs (n, 30)."""
-        raw: Tensor = self.head(self.features(2.0 * masks - 1.0))
+        around = 2.0 * self.unwrap(masks) - 1.0
+        raw: Tensor = self.head(self.summary(self.features(around)))
         return raw
 
 
-def _block(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+class Unwrap(nn.Module):
+    """(n, 1, size, size) -> (n, size / 2, ANGLES): bilinear samples at rings a pixel apart."""
+
+    corners: Tensor
+    weights: Tensor
+
+    def __init__(self, crop_px: int) -> None:
+        super().__init__()
+        corners, weights = _polar_samples(crop_px)
+        self.register_buffer("corners", torch.from_numpy(corners), persistent=False)
+        self.register_buffer("weights", torch.from_numpy(weights), persistent=False)
+        self.rings = crop_px // 2
+
+    def forward(self, masks: Tensor) -> Tensor:
+        """Return the unwrapped masks; ring k has the radius k + 0.5 px."""
+        flat = masks.flatten(1)
+        around = flat[:, self.corners[0]] * self.weights[0]
+        for corner in range(1, 4):
+            around = around + flat[:, self.corners[corner]] * self.weights[corner]
+        return around.view(-1, self.rings, ANGLES)
+
+
+def _polar_samples(crop_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return flat pixel indices and bilinear weights (4, rings * ANGLES) of the samples."""
+    ring = np.arange(crop_px // 2) + 0.5
+    theta = np.arange(ANGLES) * (2.0 * math.pi / ANGLES)
+    middle = 0.5 * (crop_px - 1)
+    y = np.clip(middle + ring[:, None] * np.sin(theta), 0.0, crop_px - 1.0).ravel()
+    x = np.clip(middle + ring[:, None] * np.cos(theta), 0.0, crop_px - 1.0).ravel()
+    y0, x0 = np.minimum(y.astype(int), crop_px - 2), np.minimum(x.astype(int), crop_px - 2)
+    fy, fx = y - y0, x - x0
+    corners = np.stack([(y0 + a) * crop_px + x0 + b for a in (0, 1) for b in (0, 1)])
+    weights = np.stack(
+        [(fy if a else 1 - fy) * (fx if b else 1 - fx) for a in (0, 1) for b in (0, 1)]
+    )
+    return corners, weights.astype(np.float32)
+
+
+class CircleSummary(nn.Module):
+    """Maps over the circle (n, channels, positions) -> numbers that do not know its start."""
+
+    waves: Tensor
+
+    def __init__(self, channels: int, *, positions: int, spectra: int = 48) -> None:
+        super().__init__()
+        self.narrow = nn.Conv1d(channels, spectra, 1)
+        turns = np.outer(np.arange(positions), np.arange(HARMONICS)) * (2 * math.pi / positions)
+        waves = np.concatenate([np.cos(turns), np.sin(turns)], axis=1) / positions
+        self.register_buffer("waves", torch.from_numpy(waves.astype(np.float32)), persistent=False)
+        self.width = spectra * HARMONICS + 2 * channels
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return (n, width): amplitude of each wave of each narrowed map, means and maxima."""
+        real, imaginary = (self.narrow(maps) @ self.waves).split(HARMONICS, dim=2)
+        power = (real.square() + imaginary.square() + 1e-6).sqrt()
+        return torch.cat([power.flatten(1), maps.mean(dim=2), maps.amax(dim=2)], dim=1)
+
+
+def _block(
+    inputs: int, outputs: int, *, kernel: int, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
+        nn.Conv1d(
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            padding=dilation * (kernel // 2),
+            dilation=dilation,
+            padding_mode="circular",
+            bias=False,
+        ),
+        nn.BatchNorm1d(outputs),
         nn.ReLU(inplace=True),
     )
+
+
+class _Residual(nn.Module):
+    """Two circular convolutions added to what went in."""
+
+    def __init__(self, channels: int, *, dilation: int = 1) -> None:
+        super().__init__()
+        self.change = nn.Sequential(
+            _block(channels, channels, kernel=5, dilation=dilation),
+            _block(channels, channels, kernel=5, dilation=dilation),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        changed: Tensor = maps + self.change(maps)
+        return changed
 
 
 def read_out(raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

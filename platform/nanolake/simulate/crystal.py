@@ -124,7 +124,8 @@ def _fill_edge(row: Floats, x0: float, y0: float, x1: float, y1: float) -> None:
     span = np.arctan2(x0 * y1 - x1 * y0, x0 * x1 + y0 * y1) / step
     r0, r1 = np.hypot(x0, y0), np.hypot(x1, y1)
     low, high = min(start, start + span), max(start, start + span)
-    for k in range(int(np.ceil(low)), int(np.floor(high)) + 1):
+    # An angle that meets a corner belongs to both edges: rounding must not lose it to neither.
+    for k in range(int(np.ceil(low - 1e-9)), int(np.floor(high + 1e-9)) + 1):
         share = (k - start) / span if span != 0.0 else 0.0
         row[k % points] = max(row[k % points], r0 + share * (r1 - r0))
 
