@@ -1,4 +1,4 @@
-"""Train a classifier on shape groups and say what its accuracy is worth."""
+"""A trained classifier of shape groups: its scores, its answers, its file."""
 
 from __future__ import annotations
 
@@ -8,70 +8,32 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from nanolake.classify.scoring import (
-    heldout_accuracy,
-    null_accuracy,
-    out_of_fold,
-    search,
-    stratified_subset,
-)
-from nanolake.classify.svm import (
-    Calibration,
-    Floats,
-    Ints,
-    SupportVectorModel,
-    calibrate,
-    pack,
-    read,
-    train,
-    unpack,
-    write,
-)
-from nanolake.errors import SchemaError
+from nanolake.classify.nearness import Nearness
+from nanolake.classify.packing import pack, unpack
+from nanolake.classify.search import Search, Trial
+from nanolake.classify.svm import Calibration, Floats, Ints, SupportVectorModel, read, write
+from nanolake.errors import ModelError
 from nanolake.scaling import raw_matrix
-from nanolake.settings import Settings
+
+MISSING_VALUE = "missing_value"
+"""Why a row has no group: a column learnt from has no value."""
+TOO_FAR = "too_far"
+"""Why a row has no group: it is unlike every particle that its group was learnt from."""
 
 
-class ClassifySettings(Settings):
-    """How the support vector machine is trained and scored."""
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The groups of n particles that the grouping has not seen; unknown where ``reason`` says."""
 
-    columns: tuple[str, ...] = (
-        "equivalent_diameter_area_nm",
-        "aspect_ratio",
-        "circularity",
-        "roundness",
-        "solidity",
-        "p",
-        "d_mean",
-        "L_ratio",
-    )
-    """Columns to learn from; hand on the grouping's own, ``Grouping.columns``."""
-    test_share: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """Share of the particles held back for the accuracy and the confusion matrix."""
-    folds: int = Field(default=10, ge=3)
-    """Parts of the cross-validations."""
-    max_train: int = Field(default=4000, ge=100)
-    """Particles trained on; more are drawn from at random, by group."""
-    search_rows: int = Field(default=1000, ge=100)
-    """Particles on which cost and gamma are searched."""
-    costs: tuple[float, ...] = Field(default=(1.0, 10.0, 100.0), min_length=1)
-    """Penalties C tried."""
-    gammas: tuple[float, ...] = Field(default=(0.1, 0.3, 1.0), min_length=1)
-    """Kernel widths tried, times the number of coordinates."""
-    seed: int = Field(default=0, ge=0)
-    """Where every random choice starts."""
-
-    @property
-    def least_members(self) -> int:
-        """Members below which a group is not learnt: two for each fold."""
-        return 2 * self.folds
-
-    @property
-    def grid(self) -> list[tuple[float, float]]:
-        """Every (cost, gamma) tried."""
-        return [(cost, gamma) for cost in self.costs for gamma in self.gammas]
+    shape_group: NDArray[np.int32]
+    """(n,) group; 0 where unknown."""
+    probability: Floats
+    """(n,) that of the group, 0 … 1; NaN where unknown, and where there is one group only."""
+    distance_ratio: Floats
+    """(n,) distance to the group's known particles over its limit; NaN where a value is missing."""
+    reason: NDArray[np.str_]
+    """(n,) empty, ``missing_value`` or ``too_far``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +48,20 @@ class Classification:
     reason: str
     """Why there is no classifier; empty where there is one."""
     accuracy: float | None = None
+    """On the held-back share of the particles."""
     cv_accuracy_mean: float | None = None
     cv_accuracy_sd: float | None = None
     accuracy_heldout_micrograph: float | None = None
     accuracy_heldout_experiment: float | None = None
+    unseen_share_experiment: float | None = None
+    """Share of the particles whose group no other experiment has: these can only be wrong there."""
     null_accuracy: float | None = None
     """Accuracy of the same procedure on data without structure of the same covariance."""
+    null_cv_accuracy_mean: float | None = None
     majority_accuracy: float | None = None
     """Accuracy of always answering the largest group."""
+    too_far_share: float | None = None
+    """Share of the held-back particles that would be refused as unlike their group."""
     train_count: int = 0
     test_count: int = 0
     wrong_count: int = 0
@@ -101,169 +69,99 @@ class Classification:
     """(k, k) counts in the test set; row: the group, column: the answer."""
     cost: float | None = None
     gamma: float | None = None
+    search: Search | None = None
+    """Every pair of cost and gamma tried; None where nothing was learnt."""
     model: SupportVectorModel | None = None
     calibration: Calibration | None = None
+    nearness: Nearness | None = None
 
-    def predict(self, table: Any) -> tuple[NDArray[np.int32], Floats]:
-        """Return group (n,) and confidence (n,) 0 … 1 of each row of ``table``.
+    @property
+    def precision(self) -> tuple[float | None, ...]:
+        """(k,) share of the answers for a group that were right; None where it was no answer."""
+        return _shares(self.confusion, self.confusion.sum(axis=0))
 
-        Group 0 and NaN where a value is missing. With a single group the answer is that group
-        and the confidence NaN: nothing was learnt.
+    @property
+    def recall(self) -> tuple[float | None, ...]:
+        """(k,) share of a group's test particles that were found."""
+        return _shares(self.confusion, self.confusion.sum(axis=1))
+
+    @property
+    def can_predict(self) -> bool:
+        """Whether there is anything to predict with: a model, or a single known group."""
+        return self.nearness is not None
+
+    def predict(self, table: Any) -> Prediction:
+        """Return the group of each row of ``table`` (n), or why it is unknown.
+
+        A particle further from its group than ``too_far_share`` of the group's own are has none.
+        With a single group there is no choice to make, only near or too far. A particle of a
+        group that was left out is too far, or taken for a neighbour. Raises `ModelError` where
+        nothing was learnt, `SchemaError` where a column is absent.
         """
+        if self.nearness is None:
+            raise ModelError(f"this classifier cannot predict: {self.reason}")
         raw = raw_matrix(table, self.columns)
         rows = np.flatnonzero(~np.isnan(raw).any(axis=1))
-        groups, confidence = np.zeros(len(raw), np.int32), np.full(len(raw), np.nan)
+        groups, reason = np.zeros(len(raw), np.int32), np.full(len(raw), MISSING_VALUE)
+        probability, ratio = np.full(len(raw), np.nan), np.full(len(raw), np.nan)
+        answer, confidence = self._answer(raw[rows])
+        ratio[rows] = self.nearness.ratio(raw[rows], answer)
+        near = ratio[rows] <= 1.0
+        groups[rows] = np.where(near, answer, 0)
+        probability[rows] = np.where(near, confidence, np.nan)
+        reason[rows] = np.where(near, "", TOO_FAR)
+        return Prediction(
+            shape_group=groups, probability=probability, distance_ratio=ratio, reason=reason
+        )
+
+    def _answer(self, raw: Floats) -> tuple[Ints, Floats]:
+        """Return group (n,) and probability (n,) of complete rows, however far they are."""
         if self.model is None or self.calibration is None:
-            groups[rows] = self.labels[0] if len(self.labels) == 1 else 0
-            return groups, confidence
-        if len(rows):
-            votes = self.model.votes(raw[rows])
-            answer = votes.argmax(axis=1)
-            groups[rows] = self.model.classes[answer]
-            confidence[rows] = self.calibration.probability(votes)[np.arange(len(rows)), answer]
-        return groups, confidence
+            return np.full(len(raw), self.labels[0], np.int64), np.full(len(raw), np.nan)
+        votes = self.model.votes(raw)
+        place = votes.argmax(axis=1)
+        chance = self.calibration.probability(votes)[np.arange(len(raw)), place]
+        return self.model.classes[place], chance
 
     def save(self, path: Path | str) -> None:
         """Write scores and model to one ``.npz`` file of plain arrays, without pickle."""
         facts = {name: getattr(self, name) for name in _FACTS}
-        arrays = {"confusion": self.confusion}
-        if self.model is not None and self.calibration is not None:
-            arrays |= pack(self.model, self.calibration)
-        write(Path(path), facts, arrays)
+        facts["trials"] = self.search.as_rows() if self.search else None
+        parts = pack(self.model, self.calibration, self.nearness)
+        write(Path(path), facts, {"confusion": self.confusion, **parts})
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read what `save` wrote; raises `ModelError` where the file is not that."""
         facts, arrays = read(Path(path))
-        facts.pop("format")
-        for name in ("columns", "labels", "left_out_groups"):
-            facts[name] = tuple(facts[name])
-        confusion = arrays.pop("confusion")
-        model, calibration = unpack(arrays) if arrays else (None, None)
-        return cls(confusion=confusion, model=model, calibration=calibration, **facts)
+        try:
+            for name in ("columns", "labels", "left_out_groups"):
+                facts[name] = tuple(facts[name])
+            model, calibration, nearness = unpack(arrays)
+            trials = facts["trials"]
+            return cls(
+                confusion=arrays["confusion"],
+                search=Search(trials=tuple(Trial(**one) for one in trials)) if trials else None,
+                model=model,
+                calibration=calibration,
+                nearness=nearness,
+                **{name: facts[name] for name in _FACTS},
+            )
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"{path} is damaged: {error!r} is missing or wrong") from None
 
 
 _FACTS = (
     *("columns", "labels", "left_out_groups", "reason", "accuracy", "cv_accuracy_mean"),
     *("cv_accuracy_sd", "accuracy_heldout_micrograph", "accuracy_heldout_experiment"),
-    *("null_accuracy", "majority_accuracy", "train_count", "test_count", "wrong_count"),
-    *("cost", "gamma"),
+    *("unseen_share_experiment", "null_accuracy", "null_cv_accuracy_mean", "majority_accuracy"),
+    *("too_far_share", "train_count", "test_count", "wrong_count", "cost", "gamma"),
 )
 
 
-def classify(
-    table: Any,
-    groups: Any,
-    micrograph_ids: Any,
-    experiment_ids: Any,
-    settings: ClassifySettings | None = None,
-) -> Classification:
-    """Train a support vector machine to tell ``groups`` (n,) from the columns of ``table``.
-
-    Rows of group 0 or with a missing value take no part. ``micrograph_ids`` and
-    ``experiment_ids`` (n,) are only held back by, never learnt from. Raises `SchemaError` where a
-    column is absent or the lengths differ.
-
-    The groups come from a grouping that saw all particles: the held-out accuracies say how well
-    its borders carry over to other pictures, not that the groups exist (see ``null_accuracy``).
-    """
-    settings = settings or ClassifySettings()
-    raw = raw_matrix(table, settings.columns)
-    truth = np.asarray(groups, np.int64)
-    units = {"micrograph": np.asarray(micrograph_ids), "experiment": np.asarray(experiment_ids)}
-    for name, values in {"groups": truth, **units}.items():
-        if values.shape != (len(raw),):
-            raise SchemaError(f"{name} has shape {values.shape}; the table has {len(raw)} rows")
-    complete = (truth > 0) & ~np.isnan(raw).any(axis=1)
-    labels, counts = np.unique(truth[complete], return_counts=True)
-    learnt = labels[counts >= settings.least_members]
-    left_out = tuple(int(label) for label in np.setdiff1d(labels, learnt))
-    if len(learnt) < 2:
-        return _nothing_learnt(settings, labels, left_out)
-    rows = np.flatnonzero(complete & np.isin(truth, learnt))
-    subset = {name: values[rows] for name, values in units.items()}
-    return _train_and_score(raw[rows], truth[rows], subset, left_out, settings)
-
-
-def _nothing_learnt(
-    settings: ClassifySettings, labels: Ints, left_out: tuple[int, ...]
-) -> Classification:
-    reason = (
-        f"{len(labels)} group(s), of which {len(labels) - len(left_out)} with at least "
-        f"{settings.least_members} members; two are needed"
+def _shares(confusion: Ints, totals: Ints) -> tuple[float | None, ...]:
+    right = np.diag(confusion)
+    return tuple(
+        float(one) / float(total) if total else None
+        for one, total in zip(right, totals, strict=True)
     )
-    only = tuple(int(label) for label in labels) if len(labels) == 1 else ()
-    return Classification(
-        columns=settings.columns,
-        labels=only,
-        left_out_groups=left_out,
-        reason=reason,
-        confusion=np.zeros((len(only), len(only)), np.int64),
-    )
-
-
-def _train_and_score(
-    raw: Floats,
-    truth: Ints,
-    units: dict[str, NDArray[Any]],
-    left_out: tuple[int, ...],
-    settings: ClassifySettings,
-) -> Classification:
-    from sklearn.model_selection import StratifiedKFold, train_test_split
-
-    rng, columns = np.random.default_rng(settings.seed), settings.columns
-    rest, test = train_test_split(
-        np.arange(len(raw)),
-        test_size=settings.test_share,
-        stratify=truth,
-        random_state=settings.seed,
-    )
-    fit = rest[_subset(truth[rest], settings.max_train, settings, rng)]
-    few = fit[_subset(truth[fit], settings.search_rows, settings, rng)]
-    best = search(raw[few], truth[few], columns, settings.grid, settings.seed)
-    model = train(raw[fit], truth[fit], columns, cost=best[0], gamma=best[1])
-    splitter = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
-    folds = splitter.split(raw[fit], truth[fit])
-    votes, accuracies = out_of_fold(raw[fit], truth[fit], columns, best, folds)
-    answer = model.predict(raw[test])
-    confusion = _confusion(truth[test], answer, model.classes)
-    some = _subset(truth, settings.max_train, settings, rng)
-    heldout = {
-        name: heldout_accuracy(raw[some], truth[some], columns, best, ids[some], settings.folds)
-        for name, ids in units.items()
-    }
-    largest = int(np.bincount(truth[fit]).argmax())
-    return Classification(
-        columns=columns,
-        labels=tuple(int(label) for label in model.classes),
-        left_out_groups=left_out,
-        reason="",
-        accuracy=float((answer == truth[test]).mean()),
-        cv_accuracy_mean=float(np.mean(accuracies)),
-        cv_accuracy_sd=float(np.std(accuracies, ddof=1)),
-        accuracy_heldout_micrograph=heldout["micrograph"],
-        accuracy_heldout_experiment=heldout["experiment"],
-        null_accuracy=null_accuracy(
-            *(raw[some], len(model.classes), columns, settings.grid),
-            *(settings.seed, settings.search_rows),
-        ),
-        majority_accuracy=float((truth[test] == largest).mean()),
-        train_count=len(fit),
-        test_count=len(test),
-        wrong_count=int((answer != truth[test]).sum()),
-        confusion=confusion,
-        cost=best[0],
-        gamma=best[1],
-        model=model,
-        calibration=calibrate(votes, truth[fit]),
-    )
-
-
-def _subset(truth: Ints, size: int, settings: ClassifySettings, rng: np.random.Generator) -> Ints:
-    return stratified_subset(truth, size, settings.least_members, rng)
-
-
-def _confusion(truth: Ints, answer: Ints, classes: Ints) -> Ints:
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (np.searchsorted(classes, truth), np.searchsorted(classes, answer)), 1)
-    return confusion

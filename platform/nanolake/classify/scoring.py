@@ -1,15 +1,87 @@
-"""Accuracy under the different ways of holding rows back."""
+"""One procedure of searching, training and testing, and the ways of holding rows back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.classify.svm import Floats, Ints, train
+from nanolake.classify.search import Search, search
+from nanolake.classify.settings import ClassifySettings
+from nanolake.classify.svm import Floats, Ints, SupportVectorModel, train
 from nanolake.scaling import fit_scaling, structureless
+
+Labeller = Callable[[Floats, int], Ints]
+"""Divides complete rows (n, c), as `scaling.raw_matrix` gives them, into k groups: labels (n,)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """What one run of the procedure gave; rows count in the table that it was given."""
+
+    model: SupportVectorModel
+    search: Search
+    fit: Ints
+    """Rows trained on."""
+    test: Ints
+    """Rows held back from everything, the search included."""
+    answer: Ints
+    """Answers for ``test``."""
+    accuracy: float
+    fold_accuracies: tuple[float, ...]
+    votes: Floats
+    """Votes for ``fit`` of models that had not seen the row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heldout:
+    """Accuracy on held-out micrographs or experiments.
+
+    ``unseen_share`` is the share of the rows whose group no other unit had: they can only be
+    wrong, so ``accuracy`` cannot exceed 1 - ``unseen_share``.
+    """
+
+    accuracy: float
+    unseen_share: float
+
+
+def learn(raw: Floats, truth: Ints, columns: tuple[str, ...], settings: ClassifySettings) -> Learnt:
+    """Split complete rows ``raw`` (n, c), search, train, test and cross-validate.
+
+    The test rows are held back first. The cross-validation uses the pair that the search chose on
+    some of the same rows: two numbers chosen from a thousand rows, as in the paper.
+    """
+    from sklearn.model_selection import StratifiedKFold, train_test_split
+
+    rng = np.random.default_rng(settings.seed)
+    rest, test = train_test_split(
+        np.arange(len(raw)),
+        test_size=settings.test_share,
+        stratify=truth,
+        random_state=settings.seed,
+    )
+    fit = rest[stratified_subset(truth[rest], settings.max_train, settings.least_members, rng)]
+    few = fit[stratified_subset(truth[fit], settings.search_rows, settings.least_members, rng)]
+    found = search(raw[few], truth[few], columns, settings)
+    best = (found.best.cost, found.best.gamma)
+    model = train(raw[fit], truth[fit], columns, cost=best[0], gamma=best[1])
+    splitter = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
+    folds = splitter.split(raw[fit], truth[fit])
+    votes, accuracies = out_of_fold(raw[fit], truth[fit], columns, best, folds)
+    answer = model.predict(raw[test])
+    return Learnt(
+        model=model,
+        search=found,
+        fit=fit,
+        test=test,
+        answer=answer,
+        accuracy=float((answer == truth[test]).mean()),
+        fold_accuracies=tuple(accuracies),
+        votes=votes,
+    )
 
 
 def stratified_subset(labels: Ints, size: int, least: int, rng: np.random.Generator) -> Ints:
@@ -22,27 +94,6 @@ def stratified_subset(labels: Ints, size: int, least: int, rng: np.random.Genera
         count = min(len(rows), max(least, round(size * len(rows) / len(labels))))
         chosen.append(rng.permutation(rows)[:count])
     return np.sort(np.concatenate(chosen))
-
-
-def search(
-    raw: Floats,
-    labels: Ints,
-    columns: tuple[str, ...],
-    grid: Sequence[tuple[float, float]],
-    seed: int,
-) -> tuple[float, float]:
-    """Return the (cost, gamma) of ``grid`` with the best 3-fold accuracy; the first where equal."""
-    from sklearn.model_selection import StratifiedKFold
-
-    folds = list(StratifiedKFold(3, shuffle=True, random_state=seed).split(raw, labels))
-    scores = []
-    for cost, gamma in grid:
-        right = [
-            train(raw[a], labels[a], columns, cost=cost, gamma=gamma).predict(raw[b]) == labels[b]
-            for a, b in folds
-        ]
-        scores.append(float(np.concatenate(right).mean()))
-    return grid[int(np.argmax(scores))]
 
 
 def out_of_fold(
@@ -58,56 +109,79 @@ def out_of_fold(
     return votes, accuracies
 
 
-def heldout_accuracy(
+def heldout(
     raw: Floats,
     labels: Ints,
     columns: tuple[str, ...],
     best: tuple[float, float],
     units: NDArray[Any],
     folds: int,
-) -> float | None:
-    """Return the accuracy on rows of ``units`` (micrographs …) that training saw no row of.
+) -> Heldout | None:
+    """Score on rows of ``units`` (n,) (micrographs …) that training saw no row of.
 
-    A class that occurs in the held-out units only counts as wrong. None with fewer than two
-    units, or where no training part has two classes.
+    Each unit is left out alone where there are at most ``folds``, else in ``folds`` parts. A class
+    that occurs in the held-out units only counts as wrong. None with fewer than two units, or
+    where no training part has two classes.
     """
     from sklearn.model_selection import GroupKFold
 
     count = len(np.unique(units))
     if count < 2:
         return None
-    right, learned = [], False
+    right, seen, learned = [], [], False
     for a, b in GroupKFold(min(folds, count)).split(raw, labels, units):
-        if len(np.unique(labels[a])) < 2:
-            right.append(labels[b] == labels[a][0])
+        known = np.unique(labels[a])
+        seen.append(np.isin(labels[b], known))
+        if len(known) < 2:
+            right.append(labels[b] == known[0])
             continue
         learned = True
         model = train(raw[a], labels[a], columns, cost=best[0], gamma=best[1])
         right.append(model.predict(raw[b]) == labels[b])
-    return float(np.concatenate(right).mean()) if learned else None
+    if not learned:
+        return None
+    return Heldout(
+        accuracy=float(np.concatenate(right).mean()),
+        unseen_share=float(1.0 - np.concatenate(seen).mean()),
+    )
 
 
-def null_accuracy(
-    raw: Floats,
-    k: int,
-    columns: tuple[str, ...],
-    grid: Sequence[tuple[float, float]],
-    seed: int,
-    search_rows: int,
-) -> float:
-    """Return the accuracy on K-means labels of structureless data of the same covariance.
+def null_procedure(
+    raw: Floats, k: int, columns: tuple[str, ...], settings: ClassifySettings, label: Labeller
+) -> Learnt | None:
+    """Run the whole procedure on structureless rows of the same covariance, divided by ``label``.
 
-    Labels of K-means are a function of the coordinates, so a classifier learns them whether or
-    not there are groups: an accuracy means something by its distance to this one only.
+    Labels of a grouping are a function of the coordinates, so a classifier learns them whether or
+    not there are groups: an accuracy means something by its distance to this one only. None where
+    ``label`` makes fewer than two groups that are large enough.
     """
-    from sklearn.cluster import KMeans
-    from sklearn.model_selection import train_test_split
+    rng = np.random.default_rng(settings.seed)
+    count = min(len(raw), round(settings.max_train / (1.0 - settings.test_share)))
+    drawn = structureless(_clipped(raw, columns), rng)[:count]
+    labels = label(drawn, k)
+    found, counts = np.unique(labels, return_counts=True)
+    large = found[counts >= settings.least_members]
+    rows = np.flatnonzero(np.isin(labels, large))
+    return learn(drawn[rows], labels[rows], columns, settings) if len(large) > 1 else None
 
-    points = fit_scaling(raw, columns).apply(raw)
-    drawn = structureless(points, np.random.default_rng(seed))
-    labels = KMeans(k, n_init=3, random_state=seed).fit_predict(drawn).astype(np.int64)
-    names = tuple(f"axis {i}" for i in range(drawn.shape[1]))
-    a, b = train_test_split(np.arange(len(drawn)), test_size=0.2, random_state=seed)
-    best = search(drawn[a][:search_rows], labels[a][:search_rows], names, grid, seed)
-    model = train(drawn[a], labels[a], names, cost=best[0], gamma=best[1])
-    return float((model.predict(drawn[b]) == labels[b]).mean())
+
+def label_by_kmeans(columns: tuple[str, ...], seed: int) -> Labeller:
+    """Return a `Labeller` that scales as the classifier does and runs K-means."""
+
+    def label(raw: Floats, k: int) -> Ints:
+        from sklearn.cluster import KMeans
+
+        points = fit_scaling(raw, columns).apply(raw)
+        found = KMeans(k, n_init=3, random_state=seed).fit_predict(points)
+        return np.asarray(found, np.int64)
+
+    return label
+
+
+def _clipped(raw: Floats, columns: tuple[str, ...]) -> Floats:
+    """Return ``raw`` with outliers moved to where the scaling clips them: they make no variance."""
+    scaling, clipped = fit_scaling(raw, columns), raw.copy()
+    reach = scaling.clip * scaling.spread
+    low, high = scaling.median - reach, scaling.median + reach
+    clipped[:, scaling.kept] = np.clip(raw[:, scaling.kept], low, high)
+    return clipped

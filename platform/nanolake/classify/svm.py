@@ -16,8 +16,8 @@ from nanolake.scaling import Scaling, fit_scaling
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-FORMAT = 1
-CHUNK = 20_000
+FORMAT = 2
+CHUNK = 2_000
 """Rows predicted at a time: the kernel takes rows x support vectors x 8 bytes."""
 
 
@@ -117,35 +117,6 @@ def calibrate(votes: Floats, labels: Ints) -> Calibration:
     return Calibration(weights=weights, offsets=offsets)
 
 
-_MODEL_ARRAYS = ("classes", "support", "support_counts", "coefficients", "intercepts")
-_SCALING_ARRAYS = ("kept", "median", "spread", "mean", "sd", "rotation")
-
-
-def pack(model: SupportVectorModel, calibration: Calibration) -> dict[str, NDArray[Any]]:
-    """Return everything as arrays without Python objects."""
-    arrays = {name: getattr(model, name) for name in _MODEL_ARRAYS}
-    arrays |= {f"scaling_{name}": getattr(model.scaling, name) for name in _SCALING_ARRAYS}
-    arrays |= {"weights": calibration.weights, "offsets": calibration.offsets}
-    arrays |= {"gamma": np.array(model.gamma), "clip": np.array(model.scaling.clip)}
-    return {**arrays, "columns": np.array(model.scaling.columns, dtype=np.str_)}
-
-
-def unpack(arrays: dict[str, NDArray[Any]]) -> tuple[SupportVectorModel, Calibration]:
-    """Undo `pack`."""
-    scaling = Scaling(
-        columns=tuple(str(name) for name in arrays["columns"]),
-        left_out={},
-        clip=float(arrays["clip"]),
-        **{name: arrays[f"scaling_{name}"] for name in _SCALING_ARRAYS},
-    )
-    model = SupportVectorModel(
-        scaling=scaling,
-        gamma=float(arrays["gamma"]),
-        **{name: arrays[name] for name in _MODEL_ARRAYS},
-    )
-    return model, Calibration(weights=arrays["weights"], offsets=arrays["offsets"])
-
-
 def write(path: Path, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
     """Write one ``.npz`` file: ``facts`` as JSON text beside ``arrays``."""
     text = json.dumps({"format": FORMAT, **facts})
@@ -162,5 +133,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise ModelError(f"{path} is no classifier written by nanolake: {error}") from None
     if facts.get("format") != FORMAT:
-        raise ModelError(f"{path} has format {facts.get('format')}; this nanolake reads {FORMAT}")
+        raise ModelError(
+            f"{path} has format {facts.get('format')}; this nanolake reads {FORMAT}: train the "
+            "classifier again with `nanolake classify`"
+        )
     return facts, arrays
