@@ -22,18 +22,21 @@ from nanolake.simulate.any_shape import draw_shape_settings
 
 FIRST_SEED = {"train": 0, "validation": 20_000_000, "test": 10_000_000}
 """Micrographs of each part are numbered from here."""
+MOST = {"train": 45, "validation": 12, "test": 12}
+"""Crystals in a micrograph, about: with few, small ones are no more than large ones."""
 CHUNK = 50
 """Micrographs to a file."""
-CROPS_PER_MICROGRAPH = 18
-"""Fewer than any chunk was seen to give on average (22): how many pictures a part needs."""
+CROPS_PER_MICROGRAPH = 6
+"""Fewer than the validation and test parts were seen to give: how many pictures they need."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HarvestItem:
-    """Micrographs ``start`` … ``stop`` - 1 and the file that their crops go to."""
+    """Micrographs ``start`` … ``stop`` - 1, the crystals in each, the file of their crops."""
 
     start: int
     stop: int
+    most: int
     path: str
 
 
@@ -52,7 +55,7 @@ class HarvestTask:
     def _make(self, item: HarvestItem) -> int:
         parts = []
         for seed in range(item.start, item.stop):
-            drawn = draw_shape_settings(seed, paper_share=self.paper_share)
+            drawn = draw_shape_settings(seed, paper_share=self.paper_share, most=item.most)
             picture = simulate_micrograph(drawn, seed)
             found = segment(picture.pixels, self.segmentation)
             parts.append(harvest(picture, found.labels, crop_px=self.crop_px))
@@ -119,6 +122,7 @@ def _items(folder: Path, part: str, micrographs: int) -> list[HarvestItem]:
         HarvestItem(
             start=start,
             stop=min(start + CHUNK, first + micrographs),
+            most=MOST[part],
             path=str(folder / f"{start:09d}-{min(start + CHUNK, first + micrographs):09d}.npz"),
         )
         for start in range(first, first + micrographs, CHUNK)

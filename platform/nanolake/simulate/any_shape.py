@@ -27,20 +27,19 @@ WIDEST = 0.3
 LONGEST = 0.8
 """Longest particle relative to the picture's side."""
 COVERAGE = (0.06, 0.32)
-MOST = 45
-"""Most crystals in a picture, about: small ones would be the whole of a training otherwise."""
 CROWDED = 0.3
 """Share of pictures in which particles touch, or cover one another in part."""
 
 
 def draw_shape_settings(
-    seed: int, *, side_px: int = 512, paper_share: float = 0.5
+    seed: int, *, side_px: int = 512, paper_share: float = 0.5, most: int = 45
 ) -> MicrographSettings:
     """Return the settings of one micrograph of many shapes, the same for the same seed.
 
-    ``paper_share`` is `crystal.draw_triples`'s. Truth is known for every particle: there are no
-    polyhedra and no necks. Raises `SettingsError` where the seed is negative or the side is under
-    128 px.
+    ``paper_share`` is `crystal.draw_triples`'s; ``most`` is about how many crystals a picture may
+    hold: thousands of small ones would fit, and a set of pictures would be nothing else. The truth
+    is known for every particle: there are no polyhedra and no necks. Raises `SettingsError` where
+    the seed is negative or the side is under 128 px.
     """
     if side_px < 128:
         raise SettingsError(f"side_px={side_px}: give 128 px or more")
@@ -52,7 +51,7 @@ def draw_shape_settings(
         {
             **any_lab,
             "families": families,
-            **_arrangement(rng, most_covered=MOST * np.pi / 4.0 * (typical_px / side_px) ** 2),
+            **_arrangement(rng, most_covered=most * np.pi / 4.0 * (typical_px / side_px) ** 2),
             "supports": _open(any_lab),
         }
     )
