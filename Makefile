@@ -13,7 +13,7 @@ SHEET  ?=
 LINKS  := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 UV     := $(if $(LINKS),UV_FIND_LINKS="$(LINKS)") $(BIN)/uv
 
-.PHONY: help setup lock demo test test-slow lint format docs bench bench-segmentation bench-features bench-pipeline clean
+.PHONY: help setup lock demo test test-slow lint format docs bench bench-segmentation bench-features bench-pipeline bench-learning-curve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -62,8 +62,8 @@ docs: setup ## write the data dictionary and the job settings again
 
 bench: setup bench-segmentation bench-features bench-pipeline ## measure, and write tests/benchmarks/results/
 
-bench-segmentation bench-features bench-pipeline: bench-%: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_$*.py
+bench-segmentation bench-features bench-pipeline bench-learning-curve: bench-%: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_$(subst -,_,$*).py
 
 clean: ## remove .venv, the demo and caches
 	@rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -68,9 +68,13 @@ class Harvest:
             raise SettingsError(f"harvested: {folder} holds no .npz file; harvest crops first")
         return cls.joined([cls.load(file) for file in files])
 
+    def take(self, rows: NDArray[np.int64] | slice) -> Harvest:
+        """Return the crops of ``rows``."""
+        return Harvest(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
     def first(self, count: int) -> Harvest:
         """Return the first ``count`` crops."""
-        return Harvest(**{field.name: getattr(self, field.name)[:count] for field in fields(self)})
+        return self.take(slice(count))
 
     def save(self, path: Path) -> None:
         """Write one ``.npz`` file; under its name it is whole."""
