@@ -1,4 +1,4 @@
-"""How many training pictures the shape network needs (the paper's Fig. 3a): `make bench-learning-curve`.
+"""How many training pictures the shape network needs (the paper's Fig. 3a).
 
     python tests/benchmarks/bench_learning_curve.py [--harvested FOLDER] [--workers 2]
 
@@ -120,9 +120,9 @@ def _table(rows: list[dict[str, float]]) -> str:
         f"{dt.date.today()}, {platform.machine()}, {os.cpu_count()} cores. "
         "Written by `make bench-learning-curve`.",
         "",
-        f"The same {EPOCHS * CROPS_PER_EPOCH:,} steps x crops at every number of different training "
-        f"crops, harvested only, mirrored and turned; scored on {TEST:,} test crops. Shorter than "
-        "the shipped training: the curve says how many are enough, the model card how good it is.",
+        f"{EPOCHS * CROPS_PER_EPOCH:,} crops shown at every number of different ones, harvested "
+        f"only, mirrored and turned; scored on {TEST:,} test crops. Shorter than the shipped "
+        "training: the curve says how many are enough, the model card how good it is.",
         "",
         f"| training crops | {' | '.join(names)} |",
         f"|---:{'|---:' * len(names)}|",
