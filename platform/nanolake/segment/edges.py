@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nanolake.segment.edge_fit import EdgeFit, Profiles, fit_edges
 from nanolake.segment.instances import areas_of
+from nanolake.segment.threads import at_once
 
 Grey = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -87,10 +88,12 @@ class Band:
     def around(cls, labels: Labels, reach: int) -> Band:
         """All pixels within ``reach`` px of the outline of labels (y, x)."""
         empty = (labels == 0).view(np.uint8)
-        outside, nearest = cv2.distanceTransformWithLabels(
-            empty, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+        (outside, nearest), inside = at_once(
+            lambda: cv2.distanceTransformWithLabels(
+                empty, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+            ),
+            lambda: cv2.distanceTransform(1 - empty, cv2.DIST_L2, cv2.DIST_MASK_5),
         )
-        inside = cv2.distanceTransform(1 - empty, cv2.DIST_L2, cv2.DIST_MASK_5)
         owner = _owners(labels.ravel(), nearest.ravel())
         place, label, depth = _near_outline(
             inside.ravel(), outside.ravel(), nearest.ravel(), owner, np.float32(reach)
