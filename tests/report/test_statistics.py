@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nanolake.report import ReportError, ensemble, ensemble_table, fit_sizes, group_table
-from nanolake.report.statistics import STATISTICS, verdict
+from nanolake.report.bootstrap import STATISTICS
+from nanolake.report.fits import verdict
 
 SIZES = arrays(np.float64, st.integers(2, 40), elements=st.floats(1.0, 500.0))
 

@@ -13,31 +13,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # Loaded at once: these functions share their modules' names, and the function must win.
-from nanolake.report.montage import Crop, cut_crop, montage
+from nanolake.report.montage import Crop, cut_crop, montage, mosaic
 from nanolake.report.overlay import overlay, write_overlay
 
 if TYPE_CHECKING:
+    from nanolake.report.batches import batch_table, share_table
     from nanolake.report.colours import GROUP_COLOURS, UNASSIGNED, colour_of
     from nanolake.report.data import ReportData, ReportError, ReportMicrograph
     from nanolake.report.figures import (
         batch_comparison_figure,
+        batch_difference_figure,
         confusion_figure,
+        cost_figure,
         dendrogram_figure,
+        excluded_figure,
         feature_histograms,
+        group_share_figure,
+        parallel_coordinates_figure,
         parameter_scatter,
+        parameter_space_figure,
+        pareto_figure,
         silhouette_figure,
         size_histogram,
     )
+    from nanolake.report.fits import Fit, fit_sizes, fit_table
     from nanolake.report.html import build_report
-    from nanolake.report.statistics import (
-        Fit,
-        ensemble,
-        ensemble_table,
-        fit_sizes,
-        group_table,
-    )
+    from nanolake.report.statistics import ensemble, ensemble_table, group_table
 
 _WHERE = {
+    "batch_table": "batches",
+    "share_table": "batches",
     "GROUP_COLOURS": "colours",
     "UNASSIGNED": "colours",
     "colour_of": "colours",
@@ -45,17 +50,25 @@ _WHERE = {
     "ReportError": "data",
     "ReportMicrograph": "data",
     "batch_comparison_figure": "figures",
+    "batch_difference_figure": "figures",
     "confusion_figure": "figures",
+    "cost_figure": "figures",
     "dendrogram_figure": "figures",
+    "excluded_figure": "figures",
     "feature_histograms": "figures",
+    "group_share_figure": "figures",
+    "parallel_coordinates_figure": "figures",
     "parameter_scatter": "figures",
+    "parameter_space_figure": "figures",
+    "pareto_figure": "figures",
     "silhouette_figure": "figures",
     "size_histogram": "figures",
+    "Fit": "fits",
+    "fit_sizes": "fits",
+    "fit_table": "fits",
     "build_report": "html",
-    "Fit": "statistics",
     "ensemble": "statistics",
     "ensemble_table": "statistics",
-    "fit_sizes": "statistics",
     "group_table": "statistics",
 }
 
@@ -68,19 +81,30 @@ __all__ = [
     "ReportError",
     "ReportMicrograph",
     "batch_comparison_figure",
+    "batch_difference_figure",
+    "batch_table",
     "build_report",
     "colour_of",
     "confusion_figure",
+    "cost_figure",
     "cut_crop",
     "dendrogram_figure",
     "ensemble",
     "ensemble_table",
+    "excluded_figure",
     "feature_histograms",
     "fit_sizes",
+    "fit_table",
+    "group_share_figure",
     "group_table",
     "montage",
+    "mosaic",
     "overlay",
+    "parallel_coordinates_figure",
     "parameter_scatter",
+    "parameter_space_figure",
+    "pareto_figure",
+    "share_table",
     "silhouette_figure",
     "size_histogram",
     "write_overlay",

@@ -13,6 +13,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 RGB = tuple[int, int, int]
 
 GROUP_COLOURS: tuple[str, ...] = (
@@ -41,6 +44,14 @@ INK = "#222222"
 MUTED = "#666666"
 PALE = "#D9D9D9"
 
+PLAIN = "#8FB8D8"
+"""Bars that stand for no group."""
+LOSSES: tuple[str, ...] = ("#4A4A4A", "#858585", "#AEAEAE", "#CFCFCF", "#E4E4E4")
+"""Objects left out, by reason: greys, so that none is taken for a group."""
+
+_BATCH_RAMP = ("#002051", "#3C4D6E", "#7F7C75", "#BBAF71", "#E3CF4F")
+"""Along matplotlib's cividis, whose order every eye sees."""
+
 MARKERS: tuple[str, ...] = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 """A second sign beside the colour, for black-and-white print."""
 
@@ -61,6 +72,18 @@ def marker_of(group: Any) -> str:
     return "." if number == 0 else MARKERS[(number - 1) % len(MARKERS)]
 
 
+def batch_colours(count: int) -> list[str]:
+    """Return a colour for each of ``count`` experiments, none of them a group's.
+
+    >>> batch_colours(2)
+    ['#002051', '#e3cf4f']
+    """
+    ramp = np.array([rgb(colour) for colour in _BATCH_RAMP], float)
+    places = np.linspace(0, len(ramp) - 1, count) if count > 1 else np.zeros(count)
+    mixed = np.stack([np.interp(places, range(len(ramp)), part) for part in ramp.T], axis=1)
+    return ["#{:02x}{:02x}{:02x}".format(*row) for row in mixed.round().astype(int).tolist()]
+
+
 def group_number(group: Any) -> int:
     """Return ``group`` as an int from 0 up; 0 stands for unassigned (None, NaN, NA, negative).
 
@@ -72,6 +95,22 @@ def group_number(group: Any) -> int:
     except (TypeError, ValueError):  # None and pandas.NA
         return 0
     return 0 if math.isnan(value) else max(int(value), 0)
+
+
+def group_numbers(groups: ArrayLike | None, n: int) -> NDArray[np.int64]:
+    """Return (n,) group numbers; 0 where there is no group, and everywhere for None."""
+    if groups is None:
+        return np.zeros(n, np.int64)
+    values = np.asarray(groups)
+    if values.dtype.kind in "iuf":
+        whole = np.where(np.isfinite(values), values, 0)
+        return np.maximum(whole.astype(np.int64), 0)
+    return np.array([group_number(group) for group in values.tolist()], np.int64)
+
+
+def in_order(numbers: NDArray[np.int64]) -> list[int]:
+    """Return the groups there are, in rising order, what is not grouped last."""
+    return sorted(np.unique(numbers).tolist(), key=lambda g: (g == 0, g))
 
 
 def group_name(group: Any) -> str:

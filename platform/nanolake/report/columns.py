@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from nanolake.contracts import get_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,28 +41,74 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("area_px2", "Area", "px²"),
     Quantity("aspect_ratio", "Aspect ratio, minor / major"),
     Quantity("circularity", "Circularity"),
+    Quantity("roundness", "Roundness"),
     Quantity("solidity", "Solidity"),
-    Quantity("eccentricity", "Eccentricity"),
     Quantity("p", "Curvature p"),
     Quantity("d", "Number of axes d"),
     Quantity("L_ratio", "Axis ratio L"),
     Quantity("jaccard", "Jaccard with the re-drawn outline"),
 )
 
-_BY_COLUMN = {quantity.column: quantity for quantity in QUANTITIES}
+FEATURES: dict[str, tuple[str, ...]] = {
+    "particle": ("size", "shape", "intensity", "moments", "neighbour"),
+    "shape_prediction": ("shape_network",),
+}
+"""Tables with features, and the groups of their columns that are features."""
+NUMBERS = ("int32", "int64", "float32", "float64")
+
+_BY_COLUMN = {quantity.column: quantity for quantity in QUANTITIES} | {
+    "d_mean": Quantity("d_mean", "Expected number of axes"),
+    "perimeter_crofton_nm": Quantity("perimeter_crofton_nm", "Perimeter (Crofton)", "nm"),
+    "perimeter_crofton_px": Quantity("perimeter_crofton_px", "Perimeter (Crofton)", "px"),
+    "aspect_ratio_feret": Quantity("aspect_ratio_feret", "Aspect ratio (Feret)"),
+    "num_pixels": Quantity("num_pixels", "Number of pixels", "px"),
+}
 
 
 def quantity(column: str) -> Quantity:
-    """Return the words of a column; an unlisted column is called by its own name."""
-    return _BY_COLUMN.get(column, Quantity(column, column))
+    """Return the words of a column; one that no table has is called by its own name."""
+    if column in _BY_COLUMN:
+        return _BY_COLUMN[column]
+    known = {item.column: item for item in every_quantity()}
+    return known.get(column, Quantity(column, column))
 
 
-def shown(particles: pd.DataFrame, unit: str) -> list[Quantity]:
+@lru_cache
+def every_quantity() -> tuple[Quantity, ...]:
+    """Return every measured feature and shape parameter of the schema, the main ones first.
+
+    Directions and places are left out: the mean of an angle or of a position says nothing.
+    """
+    rest = [
+        _BY_COLUMN.get(column.name)
+        or Quantity(column.name, _words(column.name, column.unit), _unit(column.unit))
+        for table, groups in FEATURES.items()
+        for column in get_table(table).columns_of(*groups)
+        if column.type in NUMBERS and column.unit != "rad" and "centroid" not in column.name
+    ]
+    main = {item.column for item in QUANTITIES}
+    return QUANTITIES + tuple(item for item in rest if item.column not in main)
+
+
+def _words(column: str, unit: str | None) -> str:
+    """Return a column's name as words: ``Feret diameter mean``."""
+    ending = f"_{(unit or '').replace('^', '')}"
+    words = column.removesuffix(ending) if unit else column
+    return words[0].upper() + words[1:].replace("_", " ")
+
+
+def _unit(unit: str | None) -> str:
+    return (unit or "").replace("^2", "²")
+
+
+def shown(
+    particles: pd.DataFrame, unit: str, listed: Sequence[Quantity] = QUANTITIES
+) -> list[Quantity]:
     """Return the listed quantities that the frame has values of, lengths only in ``unit``."""
     other = "px" if unit == "nm" else "nm"
     return [
         item
-        for item in QUANTITIES
+        for item in listed
         if not item.unit.startswith(other)
         and item.column in particles.columns
         and particles[item.column].notna().any()

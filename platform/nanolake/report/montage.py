@@ -1,4 +1,4 @@
-"""Examples of particles side by side, one row a group."""
+"""Particles side by side: examples, one row a group, or many of them close together."""
 
 from __future__ import annotations
 
@@ -70,6 +70,39 @@ def montage(
         for group, examples in crops.items()
     ]
     return np.concatenate(rows, axis=0)
+
+
+def mosaic(
+    crops: Mapping[Any, Sequence[Crop]], *, tile_px: int = 44, columns: int = 24
+) -> Picture8:
+    """Draw many particles close together, group after group, each in a frame of its group's colour.
+
+    ``crops`` maps a group number to its crops, all of which are drawn, each scaled to its tile.
+    Returns uint8 (y, x, 3), red-green-blue; tiles that are left over are white.
+    """
+    tiles = [
+        _framed(crop, colours.rgb(colours.colour_of(group)), tile_px)
+        for group, members in crops.items()
+        for crop in members
+    ]
+    if not tiles:
+        raise ReportError("mosaic needs at least one crop")
+    columns = min(columns, len(tiles))
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
+    grid = np.stack(tiles).reshape(-1, columns, *tiles[0].shape)
+    return np.ascontiguousarray(
+        grid.swapaxes(1, 2).reshape(len(grid) * tile_px, columns * tile_px, 3)
+    )
+
+
+def _framed(crop: Crop, colour: colours.RGB, tile: int) -> Picture8:
+    """Return a tile with a coloured frame of 2 px, a white line around it, and no outline."""
+    framed = np.full((tile, tile, 3), 255, np.uint8)
+    framed[1:-1, 1:-1] = colour
+    inner = tile - 6
+    grey = cv2.resize(crop.pixels, (inner, inner), interpolation=_method(crop, inner))
+    framed[3:-3, 3:-3] = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    return framed
 
 
 def _row(group: Any, crops: list[Crop], name: str | None, tile: int, columns: int) -> Picture8:

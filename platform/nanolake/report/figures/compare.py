@@ -19,53 +19,57 @@ from nanolake.report.statistics import mean_interval
 
 Floats = NDArray[np.float64]
 
+DASHES = ("-", "--", "-.", ":")
+"""A second sign beside the colour of a cumulative curve."""
+
 
 def batch_comparison_figure(
     batches: Mapping[str, ArrayLike],
     unit: str = "nm",
     *,
+    micrographs: Mapping[str, ArrayLike] | None = None,
     title: str = "Equivalent circular diameter",
 ) -> Figure:
     """Draw each batch's sizes as a row: spread, quartiles, and mean with its interval.
 
-    ``batches`` maps a name to (n,) sizes. The thin line runs from D10 to D90, the box from the
-    first to the third quartile with the median as a white line, the black sign is the mean with
-    its 95 % interval (Student's t). Right of it stand the cumulative distributions.
+    ``batches`` maps a name to (n,) sizes, ``micrographs`` the same names to (n,) identities: with
+    them the interval of the mean is by micrograph (`nanolake.report.ensemble`). The thin line runs
+    from D10 to D90, the box from the first to the third quartile with the median as a white line,
+    the black sign is the mean with its 95 % interval. Right of it stand the cumulative
+    distributions. Colours stand for batches, in the order of the rows.
     """
     filled = {name: style.finite(values) for name, values in batches.items()}
     filled = {name: values for name, values in filled.items() if values.size}
+    tints = colours.batch_colours(len(filled))
     if not filled:
         return style.nothing("There are no sizes to compare.")
     figure = style.blank(9.0, max(2.8, 0.42 * len(filled) + 1.5))
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1.0))
     style.plain(left, f"{title} ({unit})", "")
-    for row, values in enumerate(filled.values()):
-        _box(left, row, values)
+    for row, name in enumerate(filled):
+        found = mean_interval(batches[name], (micrographs or {}).get(name))
+        _box(left, row, filled[name], tints[row], found)
     names = [style.literal(style.shorten(name)) for name in filled]
     left.set_yticks(range(len(filled)), names, fontsize=style.SMALL)
     left.set_ylim(len(filled) - 0.4, -0.6)
     left.tick_params(axis="y", length=0)
     left.spines["left"].set_visible(False)
     style.legend(figure, _signs(), loc="outside lower left", ncols=4)
-    _cumulative(right, filled, f"{title} ({unit})")
+    _cumulative(right, filled, f"{title} ({unit})", tints)
     return figure
 
 
-def _box(axes: Axes, row: int, values: Floats) -> None:
+def _box(
+    axes: Axes, row: int, values: Floats, colour: str, found: tuple[float, float, float] | None
+) -> None:
     d10, q1, d50, q3, d90 = np.percentile(values, [10, 25, 50, 75, 90], method="hazen")
-    colour = _row_colour(row)
     axes.plot([d10, d90], [row, row], color=colour, lw=1.5, solid_capstyle="butt")
     axes.barh(row, q3 - q1, 0.5, q1, color=colour, alpha=0.75)
     axes.plot([d50, d50], [row - 0.25, row + 0.25], color="white", lw=2)
-    found = mean_interval(values)
     if found is not None:
         mean, low, high = found
         axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="D", ms=4, color="black",
-                      lw=1.2, capsize=3)  # fmt: skip
-
-
-def _row_colour(row: int) -> str:
-    return colours.GROUP_COLOURS[row % len(colours.GROUP_COLOURS)]
+                      mec="white", mew=0.6, lw=1.2, capsize=3)  # fmt: skip
 
 
 def _signs() -> list[Any]:
@@ -76,11 +80,12 @@ def _signs() -> list[Any]:
     ]
 
 
-def _cumulative(axes: Axes, filled: Mapping[str, Floats], title: str) -> None:
+def _cumulative(axes: Axes, filled: Mapping[str, Floats], title: str, tints: Sequence[str]) -> None:
     style.plain(axes, title, "Share of particles below (%)")
     for row, values in enumerate(filled.values()):
         share = 100.0 * (np.arange(values.size) + 0.5) / values.size
-        axes.plot(np.sort(values), share, color=_row_colour(row), lw=1.4)
+        axes.plot(np.sort(values), share, ls=DASHES[row % len(DASHES)], color=tints[row], lw=1.5,
+                  rasterized=values.size > 20_000)  # fmt: skip
     axes.set_ylim(0, 100)
 
 

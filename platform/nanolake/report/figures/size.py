@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nanolake.report import colours
 from nanolake.report.figures import style
-from nanolake.report.statistics import Fit, fit_sizes, verdict
+from nanolake.report.fits import Fit, fit_sizes, verdict
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def size_histogram(
     maximum likelihood; the note above the axes says which has the smaller AIC.
     """
     x = np.asarray(values, float)
-    numbers = style.group_numbers(groups, x.size)
+    numbers = colours.group_numbers(groups, x.size)
     x, numbers = x[np.isfinite(x)], numbers[np.isfinite(x)]
     if x.size == 0:
         return style.nothing("There are no sizes to draw.")
@@ -72,10 +72,10 @@ def _bars(
 ) -> list[Any]:
     bottom = np.zeros(edges.size - 1)
     handles = []
-    for number in style.in_order(numbers):
+    for number in colours.in_order(numbers):
         part = x[numbers == number]
         counts = np.histogram(part, edges)[0]
-        colour = colours.colour_of(number) if grouped else "#8FB8D8"
+        colour = colours.colour_of(number) if grouped else colours.PLAIN
         axes.bar(edges[:-1], counts, np.diff(edges), bottom, align="edge", color=colour,
                  edgecolor="white", linewidth=0.5)  # fmt: skip
         bottom = bottom + counts

@@ -72,19 +72,6 @@ def finite(values: ArrayLike) -> NDArray[np.float64]:
     return x[np.isfinite(x)]
 
 
-def group_numbers(groups: ArrayLike | None, n: int) -> NDArray[np.int64]:
-    """Return (n,) group numbers; 0 where there is no group."""
-    if groups is None:
-        return np.zeros(n, np.int64)
-    listed = [colours.group_number(group) for group in groups]  # type: ignore[union-attr]
-    return np.array(listed, np.int64)
-
-
-def in_order(numbers: NDArray[np.int64]) -> list[int]:
-    """Return the groups there are, in rising order, what is not grouped last."""
-    return sorted(set(numbers.tolist()), key=lambda g: (g == 0, g))
-
-
 def to_svg(figure: Figure) -> bytes:
     """Return the figure as SVG with its text as outlines: the same on every machine."""
     target = io.BytesIO()

@@ -54,7 +54,7 @@ def dendrogram_figure(
     table = np.asarray(points, np.float64)
     if table.ndim != 2:
         raise ReportError(f"points must be (particles, columns), not of shape {table.shape}")
-    numbers = style.group_numbers(labels, len(table))
+    numbers = colours.group_numbers(labels, len(table))
     if len(numbers) != len(table):
         raise ReportError(f"{len(numbers)} labels for {len(table)} points")
     chosen = _draw(table, most, seed)
@@ -128,7 +128,7 @@ def _strip(axes: Axes, numbers: NDArray[np.int64]) -> None:
 def _signs(numbers: NDArray[np.int64]) -> list[Any]:
     signs: list[Any] = [
         Patch(color=colours.colour_of(g), label=colours.group_name(g))
-        for g in style.in_order(numbers)
+        for g in colours.in_order(numbers)
     ]
     if len(signs) > 1:
         signs.append(Line2D([], [], color=colours.MUTED, lw=1, label="several groups"))
