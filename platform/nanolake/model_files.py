@@ -69,21 +69,21 @@ def export_model(
 
 
 def described(settings: Settings) -> dict[str, Any]:
-    """Return ``settings`` as a card keeps them: files by name and hash, not by place.
+    """Return ``settings`` as a card keeps them: files by name and hash, folders by hash alone.
 
-    The hash of the file that setting NAME names stands under ``NAME_sha256``. Raises `ModelError`
-    where there is no such file.
+    The hash of what setting NAME names stands under ``NAME_sha256``. Raises `ModelError` where
+    there is no such file.
     """
     values = settings.model_dump(mode="json")
     said: dict[str, Any] = {"settings": values}
     for name, path in input_files(settings).items():
-        values[name] = path.name
         said[f"{name}_sha256"] = sha256(path, f"give {name} a file")
+        values[name] = None if path.is_dir() else path.name
     return said
 
 
 def input_files(settings: Settings) -> dict[str, Path]:
-    """Return the files that a training reads, by the setting that names them."""
+    """Return the files and folders that a training reads, by the setting that names them."""
     values = {name: getattr(settings, name) for name in type(settings).model_fields}
     return {name: value for name, value in values.items() if isinstance(value, Path)}
 
@@ -94,8 +94,15 @@ def model_id(weights: Path) -> str:
 
 
 def sha256(path: Path, remedy: str) -> str:
-    """Return the SHA-256 of a file in hex; raise `ModelError`, ending with ``remedy``."""
+    """Return the SHA-256 of a file, or of the names and hashes of all files of a folder, in hex.
+
+    Raises `ModelError`, ending with ``remedy``, where it cannot be read.
+    """
     try:
+        if path.is_dir():
+            files = sorted(one for one in path.rglob("*") if one.is_file())
+            lines = [f"{one.relative_to(path)} {sha256(one, remedy)}\n" for one in files]
+            return hashlib.sha256("".join(lines).encode()).hexdigest()
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error}; {remedy}") from error

@@ -14,7 +14,10 @@ pytest.importorskip("ray", reason="needs the extra `train`")
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMON = {"name": "tiny", "run_name": "tiny"}
-SHAPE = {"crops_per_epoch": 64, "batch_size": 16, "validation_crops": 32, "test_crops": 100}
+SHAPE = {
+    **{"crops_per_epoch": 64, "batch_size": 16, "channels": [4, 4], "hidden": 8},
+    **{"micrographs": 1, "validation_crops": 16, "test_crops": 100},
+}
 SEGMENTER = {
     **{"channels": [4, 4, 4, 4, 4], "crops_per_epoch": 8, "batch_size": 2, "crop_px": 64},
     **{"micrograph_px": 128, "validation_micrographs": 2, "test_micrographs": 2},

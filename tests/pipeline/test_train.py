@@ -61,13 +61,13 @@ def test_the_command_names_the_network(
 ) -> None:
     from typer.testing import CliRunner
 
-    from nanolake.cli import stages  # noqa: F401  # its commands
+    from nanolake.cli import training  # noqa: F401  # its commands
     from nanolake.cli.app import app
     from nanolake.storage import Lake
 
     asked: list[Any] = []
 
-    def trained(settings: Any, where: Place, *, progress: Any) -> TrainedModel:
+    def trained(settings: Any, where: Place, **_: Any) -> TrainedModel:
         asked.append((settings, where))
         return TrainedModel(
             weights=Path("w.onnx"),
@@ -75,7 +75,9 @@ def test_the_command_names_the_network(
             mlflow_run_id="1",
             model_name=settings.name,
             model_version=4,
+            champion=True,
             summary="good",
+            verdict="champion: the first of its name",
         )
 
     monkeypatch.setattr(train, "train_network", trained)
@@ -86,4 +88,5 @@ def test_the_command_names_the_network(
     assert type(settings) is kind
     assert settings.name == name
     assert asdict(where)["workers"] == 1
-    assert done.output.strip().endswith(f"train: {name} version 4: good; w.onnx")
+    said = f"train: {name} version 4: good; champion: the first of its name; run 1; w.onnx"
+    assert done.output.strip().endswith(said)

@@ -7,13 +7,13 @@ import sys
 
 # The commands appear in the help in the order in which their modules register them.
 # isort: off
-from nanolake.cli import first_look, stages, ask
+from nanolake.cli import first_look, stages, training, ask
 
 # isort: on
 from nanolake.cli.app import app
 from nanolake.errors import NanolakeError
 
-__all__ = ["app", "ask", "first_look", "main", "stages"]
+__all__ = ["app", "ask", "first_look", "main", "stages", "training"]
 
 _EXTRAS = {
     "dask": "cluster",

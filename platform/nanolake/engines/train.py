@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -20,6 +21,7 @@ from typing import Any
 Progress = Callable[[int, int, Mapping[str, float]], None]
 """Called as (epochs done, epochs in all, metrics of the last one)."""
 _HISTORY = "history.jsonl"
+_STARTS = "starts.txt"
 _CHECKPOINT = "checkpoint.ckpt"
 
 
@@ -54,6 +56,8 @@ class Trained:
 
     checkpoint: Path
     history: tuple[Mapping[str, float], ...]
+    restarts: int = 0
+    """How often a worker was lost in this run and the training resumed, over all its calls."""
 
 
 def train_lightning(job: LightningJob, *, progress: Progress | None = None) -> Trained:
@@ -69,7 +73,11 @@ def train_lightning(job: LightningJob, *, progress: Progress | None = None) -> T
     with _ray(job.workers * job.threads), watching:
         result = _trainer(job, folder).fit()
     history = read_history(folder / _HISTORY)
-    return Trained(checkpoint=Path(result.checkpoint.path) / _CHECKPOINT, history=history)
+    return Trained(
+        checkpoint=Path(result.checkpoint.path) / _CHECKPOINT,
+        history=history,
+        restarts=read_restarts(folder / _STARTS),
+    )
 
 
 def _trainer(job: LightningJob, folder: Path) -> Any:
@@ -79,7 +87,7 @@ def _trainer(job: LightningJob, folder: Path) -> Any:
     resources = {"GPU": 1.0} if job.gpu else {"CPU": float(job.threads)}
     return TorchTrainer(
         _worker,
-        train_loop_config={"job": job, "history": str(folder / _HISTORY)},
+        train_loop_config={"job": job, "folder": str(folder), "call": secrets.token_hex(8)},
         scaling_config=ScalingConfig(
             num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources
         ),
@@ -105,6 +113,10 @@ def _worker(config: Mapping[str, Any]) -> None:
     )
 
     job: LightningJob = config["job"]
+    folder = Path(config["folder"])
+    if ray.train.get_context().get_world_rank() == 0:
+        with (folder / _STARTS).open("a", encoding="utf-8") as file:
+            file.write(config["call"] + "\n")
     quiet_lightning()
     if not job.gpu:
         torch.set_num_threads(job.threads)
@@ -117,7 +129,7 @@ def _worker(config: Mapping[str, Any]) -> None:
             precision=job.precision,
             strategy=RayDDPStrategy(),
             plugins=[RayLightningEnvironment()],
-            callbacks=[_history_callback(Path(config["history"])), RayTrainReportCallback()],
+            callbacks=[_history_callback(folder / _HISTORY), RayTrainReportCallback()],
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
             **QUIET,
@@ -128,8 +140,8 @@ def _worker(config: Mapping[str, Any]) -> None:
     if checkpoint is None:
         trainer.fit(module, datamodule=data)
         return
-    with checkpoint.as_directory() as folder:
-        path = str(Path(folder) / _CHECKPOINT)
+    with checkpoint.as_directory() as saved:
+        path = str(Path(saved) / _CHECKPOINT)
         trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=False)
 
 
@@ -176,6 +188,12 @@ def read_history(path: Path) -> tuple[Mapping[str, float], ...]:
     rows = (json.loads(line) for line in lines if line.endswith("}"))
     by_epoch = {row["epoch"]: row for row in rows}
     return tuple(by_epoch[epoch] for epoch in sorted(by_epoch))
+
+
+def read_restarts(path: Path) -> int:
+    """Return how often training began again within one call: each start wrote its call's name."""
+    calls = path.read_text(encoding="utf-8").split() if path.exists() else []
+    return len(calls) - len(set(calls))
 
 
 @contextmanager

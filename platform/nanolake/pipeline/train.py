@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,15 +12,29 @@ from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
 
+from nanolake import __version__
 from nanolake.errors import SettingsError
+from nanolake.model_files import described, input_files, sha256
+from nanolake.pipeline.promotion import judge
+from nanolake.progress import Progress, silent
 from nanolake.segment.learned.settings import SegmenterTrainSettings
 from nanolake.shape.settings import ShapeTrainSettings
+from nanolake.storage.models import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
+    from nanolake.engines.train import Trained
     from nanolake.model_files import Exports
     from nanolake.storage import Lake
+    from nanolake.storage.models import ModelRegistry
 
 TrainSettings = ShapeTrainSettings | SegmenterTrainSettings
+_OF_HARVEST = (
+    *("micrographs", "paper_share", "crop_px", "harvested_share"),
+    *("validation_crops", "test_crops"),
+)
+"""Settings that harvested crops depend on."""
+RECORD = "training"
+"""Folder of a run in MLflow that holds what it takes to repeat it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +47,27 @@ class TrainedModel:
     mlflow_run_id: str
     model_name: str
     model_version: int
+    champion: bool
+    """Whether inference uses it from now on."""
     summary: str
     """Its main score, in words."""
+    verdict: str
+    """Why it is champion or challenger, in words, with the scores of both."""
+    restarts: int = 0
+    """How often a worker was lost and the training resumed."""
+    note: str = ""
 
     def line(self) -> str:
         """Return the training's last line."""
-        return (
-            f"train: {self.model_name} version {self.model_version}: {self.summary}; {self.weights}"
-        )
+        version = f"{self.model_name}/{self.model_version}"
+        parts = [f"{self.model_name} version {self.model_version}: {self.summary}", self.verdict]
+        if not self.champion:
+            parts.append(f"to use it all the same: nanolake models --promote {version}")
+        if self.restarts:
+            times = "once" if self.restarts == 1 else f"{self.restarts} times"
+            parts.append(f"a worker was lost and the training resumed {times}")
+        parts += [self.note] if self.note else []
+        return f"train: {'; '.join(parts)}; run {self.mlflow_run_id}; {self.weights}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +95,12 @@ class Place:
 
 
 def train_network(
-    settings: TrainSettings, place: Place, *, hand_drawn: Path | None = None, progress: Any = None
+    settings: TrainSettings,
+    place: Place,
+    *,
+    hand_drawn: Path | None = None,
+    progress: Any = None,
+    harvest_progress: Progress = silent,
 ) -> TrainedModel:
     """Train the network that ``settings`` belong to; export, score, log to MLflow, register it.
 
@@ -81,8 +114,10 @@ def train_network(
 
     _check(place)
     stage = _stage(settings)
-    makers = stage.makers(settings)
+    described(settings)  # a missing file is told before any work starts
     _same_settings(settings, place.out / "runs" / settings.run_name)
+    settings = with_harvest(settings, place, harvest_progress)
+    makers = stage.makers(settings)
     registry = _registry(place.tracking_uri, stage.EXPERIMENT)
     trained = train_lightning(_job(settings, place, makers), progress=progress)
     more = {} if hand_drawn is None else {"hand_drawn": _label_images(hand_drawn)}
@@ -94,22 +129,83 @@ def train_network(
         workers=place.workers,
         **more,
     )
-    run_id = registry.log(
-        run_name=settings.run_name,
-        params={**settings.model_dump(mode="json"), "workers": place.workers, "gpu": place.gpu},
-        metrics={name: value for name, value in made.metrics.items() if math.isfinite(value)},
-        history=trained.history,
-        files=(made.card, made.details, *made.more),
-    )
-    version = registry.register(settings.name, made.weights, run_id)
+    verdict = judge(made, settings, stage, registry, place.out / "champion")
+    run_id = _log(registry, settings, place, trained, made)
+    alias = CHAMPION if verdict.champion else CHALLENGER
+    version = registry.register(settings.name, made.weights, run_id, alias=alias)
     return TrainedModel(
         weights=made.weights,
         metrics=made.metrics,
         mlflow_run_id=run_id,
         model_name=version.name,
         model_version=version.version,
+        champion=verdict.champion,
         summary=stage.SUMMARY.format(**made.metrics),
+        verdict=verdict.words,
+        restarts=trained.restarts,
     )
+
+
+def with_harvest(settings: TrainSettings, place: Place, progress: Progress) -> TrainSettings:
+    """Return settings that name a folder of harvested crops, made where there is none yet."""
+    if not isinstance(settings, ShapeTrainSettings) or settings.harvested is not None:
+        return settings
+    from nanolake.engines import open_engine
+    from nanolake.pipeline.harvest import harvest_for_training
+
+    told = settings.model_dump(include=set(_OF_HARVEST))
+    text = json.dumps(told, sort_keys=True)
+    folder = place.out / "harvest" / hashlib.sha256(text.encode()).hexdigest()[:16]
+    cores = None if place.gpu else place.workers * place.threads
+    with open_engine("ray", workers=cores) as engine:
+        harvest_for_training(folder, settings, engine=engine, progress=progress)
+    return settings.model_copy(update={"harvested": folder})
+
+
+def _log(
+    registry: ModelRegistry,
+    settings: TrainSettings,
+    place: Place,
+    trained: Trained,
+    made: Exports,
+) -> str:
+    """Record the run in MLflow, with everything that `train_again` needs; return its id."""
+    about = _record(settings, place)
+    record = place.out / "runs" / f"{settings.run_name}.record.json"
+    record.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    hashes = {f"{name}_sha256": one["sha256"] for name, one in about["inputs"].items()}
+    run_id = registry.log(
+        run_name=settings.run_name,
+        params={
+            **settings.model_dump(mode="json"),
+            **about["place"],
+            **hashes,
+            "code_version": about["code_version"],
+        },
+        metrics={**made.metrics, "restarts": float(trained.restarts)},
+        history=trained.history,
+        files=(made.card, made.details, *made.more),
+    )
+    registry.attach(run_id, record, RECORD)
+    for name, path in input_files(settings).items():
+        if path.is_file():
+            registry.attach(run_id, path, f"{RECORD}/{name}")
+    return run_id
+
+
+def _record(settings: TrainSettings, place: Place) -> dict[str, Any]:
+    """Return what it takes to repeat a training."""
+    words = ("workers", "threads", "gpu", "precision")
+    return {
+        "network": type(settings).__name__,
+        "settings": settings.model_dump(mode="json"),
+        "place": {name: getattr(place, name) for name in words},
+        "inputs": {
+            name: {"file": path.name, "sha256": sha256(path, "it was there when training began")}
+            for name, path in input_files(settings).items()
+        },
+        "code_version": __version__,
+    }
 
 
 def _stage(settings: TrainSettings) -> Any:
@@ -143,7 +239,7 @@ def _job(settings: TrainSettings, place: Place, makers: Sequence[Callable[[], An
     )
 
 
-def _registry(tracking_uri: str, experiment: str) -> Any:
+def _registry(tracking_uri: str, experiment: str) -> ModelRegistry:
     from nanolake.storage.models import ModelRegistry
 
     return ModelRegistry(tracking_uri, experiment=experiment)

@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from nanolake.errors import ModelError
 
 CHAMPION = "champion"
 """Alias of the version that inference uses."""
+CHALLENGER = "challenger"
+"""Alias of the newest version that was worse than the champion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,18 @@ class Registered:
     name: str
     version: int
     run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One registered version with its aliases and the scores of its run."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    run_id: str
+    created_at: datetime
+    metrics: Mapping[str, float]
 
 
 class ModelRegistry:
@@ -72,6 +87,57 @@ class ModelRegistry:
             client.log_artifact(run_id, str(path))
         client.set_terminated(run_id)
         return run_id
+
+    def attach(self, run_id: str, path: Path, folder: str = "") -> None:
+        """Keep a file with a run, in a folder of it."""
+        self._client.log_artifact(run_id, str(path), folder or None)
+
+    def files(self, run_id: str, folder: Path) -> Path:
+        """Copy a run's files into ``folder`` and return where they lie.
+
+        Raises `ModelError` where there is no such run.
+        """
+        from mlflow.exceptions import MlflowException
+
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._client.get_run(run_id)
+            return Path(self._client.download_artifacts(run_id, "", str(folder)))
+        except MlflowException as error:
+            raise ModelError(
+                f"there is no run {run_id!r} in {self.tracking_uri}: `nanolake models` lists them"
+            ) from error
+
+    def versions(self) -> list[Version]:
+        """Return every registered version, by name, the newest first."""
+        found = []
+        for model in self._client.search_registered_models():
+            aliases: dict[int, list[str]] = {}
+            for alias, number in model.aliases.items():
+                aliases.setdefault(int(number), []).append(alias)
+            for made in self._client.search_model_versions(f"name='{model.name}'"):
+                number = int(made.version)
+                found.append(
+                    Version(
+                        name=model.name,
+                        version=number,
+                        aliases=tuple(sorted(aliases.get(number, ()))),
+                        run_id=made.run_id,
+                        created_at=datetime.fromtimestamp(made.creation_timestamp / 1000, UTC),
+                        metrics=self._client.get_run(made.run_id).data.metrics,
+                    )
+                )
+        return sorted(found, key=lambda one: (one.name, -one.version))
+
+    def promote(self, name: str, version: int) -> None:
+        """Make a version the champion. Raises `ModelError` where there is no such version."""
+        known = {one.version: one for one in self.versions() if one.name == name}
+        if version not in known:
+            listed = ", ".join(map(str, sorted(known))) or "none"
+            raise ModelError(f"{name!r} has no version {version}; known: {listed}")
+        self._client.set_registered_model_alias(name, CHAMPION, str(version))
+        if CHALLENGER in known[version].aliases:
+            self._client.delete_registered_model_alias(name, CHALLENGER)
 
     def register(
         self, name: str, weights: Path, run_id: str, *, alias: str = CHAMPION
@@ -118,6 +184,18 @@ class ModelRegistry:
         if len(found) != 1:
             raise ModelError(f"version {made.version} of {name!r} holds {len(found)} ONNX files")
         return found[0], Registered(name=name, version=int(made.version), run_id=made.run_id)
+
+    def download(self, run_id: str, file: str, folder: Path) -> Path:
+        """Copy one file of a run into ``folder``; raises `ModelError` where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return Path(self._client.download_artifacts(run_id, file, str(folder)))
+        except (MlflowException, OSError) as error:
+            raise ModelError(
+                f"run {run_id} in {self.tracking_uri} has no file {file}: {error}"
+            ) from error
 
     def _experiment_id(self) -> str:
         known = self._client.get_experiment_by_name(self.experiment)

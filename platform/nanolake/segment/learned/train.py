@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nanolake.model_files import Exports, described, export_model, load_weights, score_table
 from nanolake.segment.learned.evaluate import score_network
+from nanolake.segment.learned.model import SHIPPED as SHIPPED
 from nanolake.segment.learned.settings import SegmenterTrainSettings
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ SUMMARY = (
     "F1 {test_f1_50:.3f} at IoU 0.5, {test_f1_75:.3f} at 0.75 on simulated micrographs "
     "({baseline_f1_50:.3f} and {baseline_f1_75:.3f} by `threshold`)"
 )
+GATE = {"test_f1_50": ("F1 at IoU 0.5", 0.005), "test_f1_75": ("F1 at IoU 0.75", 0.005)}
+"""Scores of the champion that a new champion may fall below by so much only."""
 LIMITS = "limits.md"
 """A section written by hand, beside the weights: what was seen when results were looked at."""
 
@@ -78,9 +81,14 @@ def export(
         card={**described(settings), "workers": workers},
         history=history,
         write=partial(export_onnx, name=settings.name),
-        score=partial(score_network, settings),
+        score=partial(score, settings),
         tell=partial(model_card, limits=by_hand),
     )
+
+
+def score(settings: SegmenterTrainSettings, weights: Path) -> dict[str, float]:
+    """Score an ONNX file on the fixed test scenes: the numbers of `score_network`."""
+    return score_network(settings, weights)
 
 
 def model_card(
