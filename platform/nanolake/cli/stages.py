@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -289,44 +289,3 @@ def run(
             retry_failed=retry_failed,
         )
     finish_run(result, as_json=as_json, strict=strict)
-
-
-@app.command(
-    epilog=examples(
-        "nanolake train --lake my-lake --workers 4 --gpu",
-        "nanolake train --short",
-        "nanolake train segmenter --workers 2",
-    )
-)
-def train(
-    network: Annotated[
-        Literal["shape", "segmenter"],
-        typer.Argument(help="Which network: of single particles, or of whole micrographs."),
-    ] = "shape",
-    lake: LakeOption = None,
-    config: ConfigOption = None,
-    values: SetOption = None,
-    workers: Annotated[int, typer.Option("--workers", "-w", min=1)] = 2,
-    gpu: Annotated[bool, typer.Option("--gpu", help="One GPU a worker.")] = False,
-    short: Annotated[bool, typer.Option("--short", help="A minute's training, to try it.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Train a network on simulated particles or micrographs, with Ray Train, and register it."""
-    from dataclasses import asdict
-
-    from nanolake.console import progress_bars, say_json
-    from nanolake.pipeline.train import Place, train_network
-    from nanolake.segment.learned.settings import SegmenterTrainSettings
-    from nanolake.shape import ShapeTrainSettings
-
-    kind = SegmenterTrainSettings if network == "segmenter" else ShapeTrainSettings
-    settings = read_settings(kind, config, values, kind.short() if short else None)
-    place = Place.of_lake(open_lake(lake), workers=workers, gpu=gpu)
-    with progress_bars() as progress:
-        made = train_network(
-            settings, place, progress=lambda done, total, _: progress("train", done, total)
-        )
-    if as_json:
-        say_json(asdict(made))
-    else:
-        typer.echo(made.line())
