@@ -11,7 +11,7 @@ import pytest
 from nanolake.engines import Engine, open_engine
 from nanolake.engines.ray import RayEngine
 from nanolake.errors import SettingsError
-from nanolake.testing.tasks import CountOpens, DieOnce, Divide
+from nanolake.testing.tasks import CountOpens, DieAlways, DieOnce, Divide
 
 ENGINES = [
     "serial",
@@ -51,9 +51,25 @@ def test_a_task_is_opened_once_a_worker(engine: Engine, tmp_path: Path) -> None:
 
 def test_a_killed_worker_loses_nothing(engine: Engine, tmp_path: Path) -> None:
     task = DieOnce(tmp_path / "died", os.getpid())
+    before = engine.lost_workers
     outcomes = list(engine.map(task, range(6)))
     assert sorted(outcome.result for outcome in outcomes) == [0, 10, 20, 30, 40, 50]
     assert (tmp_path / "died").exists() == (engine.name != "serial")
+    assert engine.lost_workers - before == (engine.name != "serial")
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_an_item_that_kills_every_actor_fails_alone(tmp_path: Path) -> None:
+    # One actor dies with item 1 and another item in hand, two with item 1 alone; that other item
+    # is blamed for nothing.
+    with open_engine("ray", workers=1) as engine:
+        outcomes = {o.item: o for o in engine.map(DieAlways(os.getpid()), range(4))}
+        assert engine.lost_workers == 3
+    assert [outcomes[item].result for item in (0, 2, 3)] == [0, 20, 30]
+    assert outcomes[1].fault is not None
+    assert outcomes[1].fault.reason == "worker_lost"
+    assert "2 actors died" in outcomes[1].fault.message
 
 
 def test_unknown_engine_lists_the_known_ones() -> None:

@@ -7,7 +7,7 @@ worker dies; every side effect is idempotent, and the ledger lets rows land once
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from itertools import islice
 from typing import Any
 
@@ -47,7 +47,18 @@ class DaskEngine(ClosingEngine):
             self._client = Client(address, set_as_default=False, timeout=30)
         self.workers = max(1, sum(self._client.nthreads().values()))
 
-    def map(self, task: Task[Any, Any], items: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
+    @property
+    def lost_workers(self) -> int:
+        """Workers that the scheduler lost without having asked them to leave."""
+        events = (event for _, event in self._client.get_events("all"))
+        return sum(
+            event.get("action") == "remove-worker" and not event.get("expected", True)
+            for event in events
+        )
+
+    def map(
+        self, task: Task[Any, Any], items: Iterable[Any]
+    ) -> Generator[Outcome[Any, Any], None, None]:
         """Yield outcomes as workers finish; a killed worker's items are tried again elsewhere."""
         from distributed import as_completed
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -55,8 +55,19 @@ class Engine(Protocol):
     name: str
     workers: int
 
-    def map(self, task: Task[Any, Any], items: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
-        """Yield one `Outcome` an item. Only a few items a worker are in flight at a time."""
+    @property
+    def lost_workers(self) -> int:
+        """Workers that died at work and were replaced, since the engine was opened."""
+        ...
+
+    def map(
+        self, task: Task[Any, Any], items: Iterable[Any]
+    ) -> Generator[Outcome[Any, Any], None, None]:
+        """Yield one `Outcome` an item. Only a few items a worker are in flight at a time.
+
+        Close the generator where it is left before its end: its workers hold their cores until
+        then.
+        """
         ...
 
     def close(self) -> None:

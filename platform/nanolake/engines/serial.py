@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from nanolake.engines.protocol import ClosingEngine, Outcome, Task, attempt
@@ -13,8 +13,11 @@ class SerialEngine(ClosingEngine):
 
     name = "serial"
     workers = 1
+    lost_workers = 0
 
-    def map(self, task: Task[Any, Any], items: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
+    def map(
+        self, task: Task[Any, Any], items: Iterable[Any]
+    ) -> Generator[Outcome[Any, Any], None, None]:
         """Yield one outcome an item, in order."""
         for item in items:
             yield attempt(task, item)

@@ -14,6 +14,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -90,6 +91,8 @@ class StageReport:
     failed: int = 0
     failed_before: int = 0
     busy: int = 0
+    lost_workers: int = 0
+    """Workers that died at work; each was replaced, and what it had in hand was done again."""
     rows: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     wall_s: float = 0.0
@@ -103,10 +106,20 @@ class StageReport:
         parts += [f"{self.failed_before} had failed before"] if self.failed_before else []
         parts += [f"{self.busy} in another process's hands"] if self.busy else []
         parts += [f"{count:,} {name} rows" for name, count in self.rows.items()]
+        parts += [_lost(self.lost_workers)] if self.lost_workers else []
         nothing = not (self.done or self.failed)
         lead = "nothing to do: " if nothing else ""
         note = f" ({self.note})" if self.note else ""
         return f"{self.stage}: {lead}{', '.join(parts)} in {self.wall_s:.1f} s{note}"
+
+
+def _lost(count: int) -> str:
+    """Say how many workers died.
+
+    >>> _lost(1), _lost(3)
+    ('1 worker lost and replaced', '3 workers lost and replaced')
+    """
+    return f"{count} worker{'s' * (count > 1)} lost and replaced"
 
 
 def run_jobs(
@@ -131,7 +144,7 @@ def run_jobs(
     one row of, in which units that were done earlier become the current ones again.
     ``shown_rows`` names the tables whose row counts the report shows.
     """
-    started = time.perf_counter()
+    started, lost_before = time.perf_counter(), engine.lost_workers
     lake.recover()
     by_key = {job.key: job for job in jobs}
     units = [Unit(key=key, step=stage, subject=job.subject) for key, job in by_key.items()]
@@ -141,9 +154,10 @@ def run_jobs(
     batch = _Committer(lake, stage, run_id, keep, order, retry_failed=retry_failed)
     progress(stage, 0, len(todo))
     try:
-        for number, outcome in enumerate(engine.map(task, todo), start=1):
-            batch.add(outcome)
-            progress(stage, number, len(todo))
+        with closing(engine.map(task, todo)) as outcomes:
+            for number, outcome in enumerate(outcomes, start=1):
+                batch.add(outcome)
+                progress(stage, number, len(todo))
         batch.flush()
     finally:
         lake.ledger.release(batch.open_keys)
@@ -156,6 +170,7 @@ def run_jobs(
         skipped=len(claim.done),
         failed_before=len(claim.failed),
         busy=len(claim.busy),
+        lost_workers=engine.lost_workers - lost_before,
         rows={name: batch.rows.get(name, 0) for name in shown_rows} if batch.done else {},
         failures=tuple(batch.failures),
         wall_s=time.perf_counter() - started,

@@ -55,3 +55,18 @@ class DieOnce:
             return item * 10
 
         return run
+
+
+@dataclass(frozen=True)
+class DieAlways:
+    """Kills its process at item 1, unless that is ``parent``; returns 10 items."""
+
+    parent: int
+
+    def open(self) -> Callable[[int], int]:
+        def run(item: int) -> int:
+            if item == 1 and os.getpid() != self.parent:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return item * 10
+
+        return run
