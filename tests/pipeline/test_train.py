@@ -90,3 +90,30 @@ def test_the_command_names_the_network(
     assert asdict(where)["workers"] == 1
     said = f"train: {name} version 4: good; champion: the first of its name; run 1; w.onnx"
     assert done.output.strip().endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--again", "0", "--short"], "--again repeats a run as it was"),
+        (["segmenter", "--selection", "rods"], "train shape with it"),
+        (["--selection", "rods"], "there is no selection 'rods'"),
+        (["--selection", "rods", "--share", "1.5"], "share=1.5"),
+    ],
+)
+def test_what_a_training_cannot_be_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    from typer.testing import CliRunner
+
+    from nanolake.cli import training  # noqa: F401  # its commands
+    from nanolake.cli.app import app
+    from nanolake.storage import Lake
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("nothing may be trained")
+
+    monkeypatch.setattr(train, "train_network", never)
+    lake = Lake.create(tmp_path / "lake")
+    done = CliRunner().invoke(app, ["train", *words, "--lake", str(lake.root)])
+    assert said in str(done.exception)

@@ -153,7 +153,7 @@ def with_harvest(settings: TrainSettings, place: Place, progress: Progress) -> T
     from nanolake.engines import open_engine
     from nanolake.pipeline.harvest import harvest_for_training
 
-    told = settings.model_dump(include=set(_OF_HARVEST))
+    told = {**settings.model_dump(include=set(_OF_HARVEST)), "nanolake": __version__}
     text = json.dumps(told, sort_keys=True)
     folder = place.out / "harvest" / hashlib.sha256(text.encode()).hexdigest()[:16]
     cores = None if place.gpu else place.workers * place.threads
