@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.contracts import get_table
 from nanolake.errors import NanolakeError, PictureError, SettingsError
-from nanolake.features import measure
-from nanolake.ingest import IngestSettings, check_pixels, from_sheet, plain_paths, read_pictures
+from nanolake.ingest import IngestSettings, check_pixels, plain_paths, read_pictures
+from nanolake.pipeline.picture import find_particles, measure_particles, read_labels, scale_of
 from nanolake.progress import Progress, silent
 from nanolake.records import Picture, PixelSize, Segmentation
 from nanolake.report import write_overlay
-from nanolake.segment import SegmentSettings, segment
-from nanolake.shape import ShapePredictor, predict_particles
+from nanolake.segment import SegmentSettings
+from nanolake.shape import ShapePredictor
 
 MIN_OVERLAY_PX = 600
 """Smaller pictures are enlarged in their overlay, so that one sees something."""
@@ -164,57 +163,8 @@ def _refusal(path: Path, error: NanolakeError, picture: Picture | None = None) -
 
 def _find(picture: Picture, labels: Path | None, settings: SegmentSettings | None) -> Segmentation:
     if labels is None:
-        return segment(picture.pixels, settings or SegmentSettings())
-    given = _read_labels(labels)
-    if given.shape != picture.pixels.shape:
-        raise SettingsError(
-            f"{labels} has shape {given.shape}, the picture {picture.pixels.shape}: "
-            "they must be of one size"
-        )
-    return Segmentation(labels=given, polarity="unknown", method=f"labels of {labels.name}")
-
-
-def _read_labels(path: Path) -> NDArray[Any]:
-    import cv2
-    import tifffile
-
-    try:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            labels = tifffile.imread(path)
-        else:
-            labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    except Exception as error:
-        raise PictureError(
-            "unreadable", f"{path} cannot be read as a label image: {error}"
-        ) from None
-    if labels is None or labels.ndim != 2 or labels.dtype.kind not in "ui":
-        kind = "nothing" if labels is None else f"{labels.dtype} of shape {labels.shape}"
-        raise SettingsError(
-            f"{path} holds {kind}; a label image is one plane of whole numbers, 0 for background"
-        )
-    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
-    if low < 0 or high >= 2**32:
-        raise SettingsError(
-            f"{path} holds values from {low} to {high}; a label image has 0 for background and "
-            "1 … 2^32 - 1 for particles"
-        )
-    _refuse_mask(path, labels, high)
-    return np.asarray(labels, np.uint16 if high < 2**16 else np.uint32)
-
-
-def _refuse_mask(path: Path, labels: NDArray[Any], high: int) -> None:
-    """A mask has all its particles under one number, the highest its type can hold."""
-    import cv2
-
-    if high not in (255, np.iinfo(labels.dtype).max) or np.any((labels != 0) & (labels != high)):
-        return
-    parts = cv2.connectedComponents((labels != 0).astype(np.uint8), connectivity=8)[0] - 1
-    if parts > 1:
-        raise SettingsError(
-            f"{path} looks like a mask, not like a label image: its {parts} separate parts all "
-            f"have the value {high}; number the particles first, for example with "
-            "skimage.measure.label"
-        )
+        return find_particles(picture, None, settings)
+    return find_particles(picture, read_labels(labels), labels_name=str(labels))
 
 
 def _measure(
@@ -227,20 +177,14 @@ def _measure(
 ) -> Measured:
     import tifffile
 
-    size = picture.pixel_size
-    if pixel_size_nm is not None:
-        size = from_sheet(pixel_size_nm, size)
-    scale = (size.y_nm, size.x_nm) if size.y_nm and size.x_nm else None
-    features = measure(picture.pixels, found.labels, pixel_size_nm=scale)
-    aspect = scale[0] / scale[1] if scale else 1.0
-    shapes = predict_particles(None, found.labels, predictor, pixel_aspect=aspect)
+    size, features, shapes = measure_particles(picture, found, pixel_size_nm, predictor)
     sure = {} if found.confidence is None else {"confidence": found.confidence}
     tifffile.imwrite(out / f"{name}{LABELS_END}", found.labels, compression="zlib")
     overlay = write_overlay(
         out / f"{name}{OVERLAY_END}",
         picture.pixels,
         found.labels,
-        pixel_size_nm=scale,
+        pixel_size_nm=scale_of(size),
         min_side_px=MIN_OVERLAY_PX,
     )
     return Measured(
