@@ -1,5 +1,8 @@
 """Divide the particles of a lake into shape groups, beside a null: `python jobs/group.py LAKE`.
 
+With ``compare: true`` in the settings file every method on every data set is run, and the current
+groups stay as they are.
+
 On a cluster (every node sees the lake under the same path; see deploy/README.md):
     sbatch deploy/slurm/job.sbatch jobs/group.py LAKE
     ray job submit --working-dir . -- python jobs/group.py LAKE
@@ -8,15 +11,21 @@ On a cluster (every node sees the lake under the same path; see deploy/README.md
 
 from __future__ import annotations
 
-from nanolake.group import GroupSettings
-from nanolake.pipeline.group import group_lake
+from nanolake.pipeline.group import GroupJobSettings, group_lake
+from nanolake.pipeline.group_compare import compare_groups
 from nanolake.pipeline.job import exit_with, parse_job
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, open, run the stage, print the last line."""
-    job = parse_job(__file__, __doc__, GroupSettings, arguments)
-    return job.finish(group_lake(job.lake(), job.settings).line())
+    job = parse_job(__file__, __doc__, GroupJobSettings, arguments)
+    settings = job.settings.grouping()
+    if not job.settings.compare:
+        return job.finish(group_lake(job.lake(), settings).line())
+    found = compare_groups(job.lake(), settings)
+    for row in found.rows:
+        print(", ".join(f"{name}: {value}" for name, value in row.items()))
+    return job.finish(found.report.line())
 
 
 if __name__ == "__main__":

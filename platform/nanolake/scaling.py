@@ -101,7 +101,15 @@ class Scaling:
 
     def apply(self, raw: Floats) -> Floats:
         """Return coordinates (n, c) of rows of `raw_matrix`; rows with NaN stay NaN."""
-        clipped = np.clip((raw[:, self.kept] - self.median) / self.spread, -self.clip, self.clip)
+        return self.place(self.standard(raw))
+
+    def standard(self, raw: Floats) -> Floats:
+        """Return the used columns in robust standard deviations from their medians, clipped."""
+        return np.clip((raw[:, self.kept] - self.median) / self.spread, -self.clip, self.clip)
+
+    def place(self, standard: Floats) -> Floats:
+        """Return coordinates (n, c) of what `standard` returns; the two steps make `apply`."""
+        clipped = np.clip(standard, -self.clip, self.clip)
         return np.asarray(((clipped - self.mean) / self.sd) @ self.rotation)
 
 

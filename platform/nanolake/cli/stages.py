@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nanolake.cli.app import app, examples
-from nanolake.cli.ending import finish, finish_run
+from nanolake.cli.ending import finish, finish_comparison, finish_run
 from nanolake.cli.memory import forecaster
 from nanolake.cli.opening import open_lake, read_settings
 from nanolake.cli.options import (
@@ -164,6 +164,8 @@ def describe(
     epilog=examples(
         "nanolake group --lake my-lake",
         "nanolake group --set k=4",
+        "nanolake group --set method=gaussian_mixture --set dataset=features",
+        "nanolake group --compare",
     )
 )
 def group(
@@ -172,6 +174,13 @@ def group(
         list[str] | None,
         typer.Option("--experiment", "-e", help="Only these experiments: NAME, LAB/NAME or id."),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="Every method on every data set, side by side; the current groups stay.",
+        ),
+    ] = False,
     config: ConfigOption = None,
     values: SetOption = None,
     as_json: JsonOption = False,
@@ -180,13 +189,19 @@ def group(
     from nanolake.console import progress_bars
     from nanolake.group import GroupSettings
     from nanolake.pipeline.group import group_lake
+    from nanolake.pipeline.group_compare import compare_groups
 
     settings = read_settings(GroupSettings, config, values)
+    opened, scope = open_lake(lake), experiment or ()
     with progress_bars() as progress:
-        report = group_lake(
-            open_lake(lake), settings, experiments=experiment or (), progress=progress
-        )
-    finish([report], as_json=as_json)
+        if compare:
+            found = compare_groups(opened, settings, experiments=scope, progress=progress)
+        else:
+            report = group_lake(opened, settings, experiments=scope, progress=progress)
+    if compare:
+        finish_comparison(found, as_json=as_json)
+    else:
+        finish([report], as_json=as_json)
 
 
 @app.command(

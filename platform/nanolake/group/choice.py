@@ -1,22 +1,27 @@
 """How many groups: by silhouette, against data without structure.
 
 Rule, in words. K groups are believed if their silhouette stands above that of data with less
-structure by ``min_margin`` and by 3 standard deviations of that null. First the null is one normal
-distribution of the same covariance: among the K that stand above it the best silhouette wins, and
+structure by ``min_margin`` and by 3 standard deviations of that null. First the null is one
+population (`nanolake.group.null`): among the K that stand above it the best silhouette wins, and
 if none does the answer is 1. A large gap between some groups hides a small one between others
 (the silhouette of "rods against the rest" beats that of "rods, cubes, spheres"), so the null is
 then drawn from the groups found, one normal distribution each, and the next K is taken as long as
-its silhouette stands above that and bootstraps agree on the groups (``min_stability``).
+its silhouette stands above that and bootstraps agree on the groups (``min_stability``). Normal,
+because a part that a method has cut off has no shape of its own to keep, and because filling the
+gap inside a group leaves a null that hides two families lying close: whether there are groups at
+all has been decided by then.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from nanolake.group.methods import Fit, Floats, Labels
-from nanolake.group.scores import calinski_davies, distances, silhouette, stability
+from nanolake.errors import SettingsError
+from nanolake.group.methods import Fit, Floats, Labels, by_nearest_centre
+from nanolake.group.scores import calinski_davies, cophenetic, distances, silhouette, stability
 from nanolake.group.settings import GroupSettings
 from nanolake.scaling import structureless
 
@@ -24,18 +29,26 @@ ROWS_PER_GROUP = 5
 """No K is tried that leaves fewer rows than this to a group on average."""
 NULL_SDS = 3.0
 
+DrawNull = Callable[[np.random.Generator], Floats]
+"""Draws as many points (n, c) as the sample has, of one population like the sample's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class KScore:
-    """One K tried: its scores, and the same silhouette on data without structure."""
+    """One K tried: its scores, and the same on data without structure."""
 
     k: int
     silhouette: float
     null_silhouette_mean: float
     null_silhouette_sd: float
     calinski_harabasz: float | None
+    null_calinski_harabasz: float | None
     davies_bouldin: float | None
+    null_davies_bouldin: float | None
+    stability_ari: float
+    null_stability_ari: float
     inertia: float
+    """Summed squared distances to the centres of the groups."""
 
     @property
     def margin(self) -> float:
@@ -52,8 +65,7 @@ class FinerScore:
     silhouette: float
     null_silhouette_mean: float
     null_silhouette_sd: float
-    stability_ari: float | None = None
-    """Computed only where the silhouette stands above the null."""
+    stability_ari: float
 
     @property
     def margin(self) -> float:
@@ -62,43 +74,103 @@ class FinerScore:
 
 
 class Scan:
-    """Divisions of one sample (n, c) into each K tried, computed once."""
+    """One sample (n, c), divided into each K tried, with its null and its bootstraps."""
 
-    def __init__(self, points: Floats, settings: GroupSettings, fit: Fit) -> None:
+    def __init__(self, points: Floats, settings: GroupSettings, fit: Fit, draw: DrawNull) -> None:
         self.points, self.settings, self.fit = points, settings, fit
         self.rng = np.random.default_rng(settings.seed)
         self.seeds = [settings.seed + i for i in range(settings.seeds)]
-        self.labels: dict[int, Labels] = {1: np.zeros(len(points), np.int64)}
-        self.silhouettes: dict[int, float] = {}
-        self.inertias: dict[int, float] = {}
+        self.ks = self._tried()
+        one = by_nearest_centre(
+            {1: points.mean(axis=0, keepdims=True)}, {1: np.zeros(len(points), np.int64)}
+        )
+        self.fitted = {1: one} | dict.fromkeys(self.ks, fit(points, self.ks, self.seeds))
+        self.labels = {k: fitted.labels[k] for k, fitted in self.fitted.items()}
         apart = distances(points)
-        for k in self.tried():
-            _, self.labels[k], self.inertias[k] = fit(points, k, self.seeds)
-            self.silhouettes[k] = silhouette(apart, self.labels[k])
+        self.silhouettes = {k: silhouette(apart, self.labels[k]) for k in self.ks}
+        self.structureless = [draw(self.rng) for _ in range(settings.null_runs)]
 
-    def tried(self) -> list[int]:
+    def _tried(self) -> list[int]:
         """Return the K worth trying: given, or k_min … k_max as far as the rows go."""
         distinct = len(np.unique(self.points, axis=0))
         if self.settings.k is not None:
-            return [self.settings.k] if 1 < self.settings.k < distinct else []
+            if self.settings.k > distinct:
+                raise SettingsError(
+                    f"k={self.settings.k} groups need as many different particles; "
+                    f"there are {distinct}"
+                )
+            return [self.settings.k] if self.settings.k > 1 else []
         most = min(self.settings.k_max, len(self.points) // ROWS_PER_GROUP, distinct - 1)
         return list(range(self.settings.k_min, most + 1))
 
-    def null(self, base_k: int, ks: list[int]) -> dict[int, tuple[float, float]]:
-        """Return mean and sd of each K's silhouette on data with only ``base_k`` groups."""
+    def scores(self) -> tuple[KScore, ...]:
+        """Return the scores of every K tried, and of one population divided in the same way."""
+        if not self.ks:
+            return ()
+        null, labels = self._null_silhouettes(self.structureless, self.ks)
+        stable = self._stability(self.points)
+        null_stable = self._stability(self.structureless[0])
+        scores = []
+        for k in self.ks:
+            calinski, davies = calinski_davies(self.points, self.labels[k])
+            null_calinski, null_davies = calinski_davies(self.structureless[0], labels[k])
+            scores.append(
+                KScore(
+                    k=k,
+                    silhouette=self.silhouettes[k],
+                    null_silhouette_mean=null[k][0],
+                    null_silhouette_sd=null[k][1],
+                    calinski_harabasz=calinski,
+                    null_calinski_harabasz=null_calinski,
+                    davies_bouldin=davies,
+                    null_davies_bouldin=null_davies,
+                    stability_ari=stable[k],
+                    null_stability_ari=null_stable[k],
+                    inertia=_inertia(self.points, self.labels[k]),
+                )
+            )
+        return tuple(scores)
+
+    def finer(self, base: KScore, tried: tuple[KScore, ...]) -> list[FinerScore]:
+        """Return every larger K against data that has only the groups of ``base``."""
+        larger = [score for score in tried if score.k > base.k]
+        if not larger:
+            return []
+        groups, runs = self.labels[base.k], range(self.settings.null_runs)
+        draws = [structureless(self.points, self.rng, groups) for _ in runs]
+        null, _ = self._null_silhouettes(draws, [score.k for score in larger])
+        return [
+            FinerScore(
+                base_k=base.k,
+                k=score.k,
+                silhouette=score.silhouette,
+                null_silhouette_mean=null[score.k][0],
+                null_silhouette_sd=null[score.k][1],
+                stability_ari=score.stability_ari,
+            )
+            for score in larger
+        ]
+
+    def cophenetic(self) -> tuple[float | None, float | None]:
+        """Return the cophenetic correlation of the sample, and that of one population."""
+        return cophenetic(self.points), cophenetic(self.structureless[0])
+
+    def _null_silhouettes(
+        self, draws: list[Floats], ks: list[int]
+    ) -> tuple[dict[int, tuple[float, float]], Mapping[int, Labels]]:
+        """Return mean and sd of each K's silhouette over the draws, and the first one's labels."""
+        found = [self.fit(drawn, ks, self.seeds).labels for drawn in draws]
         values: dict[int, list[float]] = {k: [] for k in ks}
-        for _ in range(self.settings.null_runs):
-            drawn = structureless(self.points, self.rng, self.labels[base_k])
+        for drawn, labels in zip(draws, found, strict=True):
             apart = distances(drawn)
             for k in ks:
-                values[k].append(silhouette(apart, self.fit(drawn, k, self.seeds)[1]))
-        return {k: (float(np.mean(v)), float(np.std(v, ddof=1))) for k, v in values.items()}
+                values[k].append(silhouette(apart, labels[k]))
+        spread = {k: (float(np.mean(v)), float(np.std(v, ddof=1))) for k, v in values.items()}
+        return spread, found[0]
 
-    def stability(self, k: int, points: Floats | None = None) -> float:
-        """Return the adjusted Rand index between bootstraps of the sample, or of ``points``."""
-        points = self.points if points is None else points
+    def _stability(self, points: Floats) -> dict[int, float]:
         runs = self.settings.bootstrap_runs
-        return stability(points, k, self.fit, self.seeds, runs, self.rng)
+        return stability(points, self.ks, self.fit, self.seeds, runs, self.rng)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +190,7 @@ def stands_above(score: KScore | FinerScore, settings: GroupSettings) -> bool:
 
 def choose_k(scan: Scan) -> Choice:
     """Return how many groups the sample has (see the module's rule)."""
-    settings, scores = scan.settings, _against_one(scan)
+    settings, scores = scan.settings, scan.scores()
     if settings.k is not None:
         return Choice(k=settings.k, scores=scores, finer=(), reason=f"k={settings.k} was given")
     if not scores:
@@ -132,61 +204,37 @@ def choose_k(scan: Scan) -> Choice:
         f"{best.k} groups: silhouette {best.silhouette:.3f}, "
         f"{best.margin:.3f} above data without structure"
     )
-    finer: list[FinerScore] = []
-    k = _refine(scan, best.k, finer)
+    k, finer = _refine(scan, best, scores)
     if k > best.k:
         reason += f"; refined to {k}: the finer groups stand above data that has only the coarser"
     return Choice(k=k, scores=scores, finer=tuple(finer), reason=reason)
 
 
-def _against_one(scan: Scan) -> tuple[KScore, ...]:
-    ks = sorted(scan.silhouettes)
-    null = scan.null(1, ks) if ks else {}
-    return tuple(_score(scan, k, *null[k]) for k in ks)
-
-
-def _score(scan: Scan, k: int, mean: float, sd: float) -> KScore:
-    calinski, davies = calinski_davies(scan.points, scan.labels[k])
-    return KScore(
-        k=k,
-        silhouette=scan.silhouettes[k],
-        null_silhouette_mean=mean,
-        null_silhouette_sd=sd,
-        calinski_harabasz=calinski,
-        davies_bouldin=davies,
-        inertia=scan.inertias[k],
-    )
-
-
-def _refine(scan: Scan, k: int, finer: list[FinerScore]) -> int:
+def _refine(scan: Scan, best: KScore, scores: tuple[KScore, ...]) -> tuple[int, list[FinerScore]]:
     """Step to the next K that stands above its coarser null until none does."""
+    by_k, tried = {score.k: score for score in scores}, list[FinerScore]()
     while True:
-        ks = [each for each in sorted(scan.silhouettes) if each > k]
-        null = scan.null(k, ks) if ks else {}
-        tried = [_finer(scan, k, each, *null[each]) for each in ks]
-        finer.extend(tried)
-        passed = [score for score in tried if _holds(score, scan.settings)]
+        finer = scan.finer(best, scores)
+        tried += finer
+        passed = [score for score in finer if _holds(score, scan.settings)]
         if not passed:
-            return k
-        k = passed[0].k
+            return best.k, tried
+        best = by_k[passed[0].k]
 
 
 def _holds(score: FinerScore, settings: GroupSettings) -> bool:
-    stable = score.stability_ari is not None and score.stability_ari >= settings.min_stability
-    return stable and stands_above(score, settings)
+    return score.stability_ari >= settings.min_stability and stands_above(score, settings)
 
 
-def _finer(scan: Scan, base_k: int, k: int, mean: float, sd: float) -> FinerScore:
-    score = FinerScore(
-        base_k=base_k,
-        k=k,
-        silhouette=scan.silhouettes[k],
-        null_silhouette_mean=mean,
-        null_silhouette_sd=sd,
+def _inertia(points: Floats, labels: Labels) -> float:
+    _, code = np.unique(labels, return_inverse=True)
+    count = np.bincount(code)
+    return float(
+        sum(
+            (x**2).sum() - (np.bincount(code, weights=x) ** 2 / count).sum()
+            for x in (points - points.mean(axis=0)).T
+        )
     )
-    if not stands_above(score, scan.settings):
-        return score
-    return replace(score, stability_ari=scan.stability(k))
 
 
 def _no_groups(scores: tuple[KScore, ...], settings: GroupSettings) -> str:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.errors import SchemaError, SettingsError
-from nanolake.group.choice import Choice, KScore, Scan, choose_k
-from nanolake.group.methods import METHODS, Fit, Floats, Labels
-from nanolake.group.scores import cophenetic
+from nanolake.errors import SettingsError
+from nanolake.group.assign import Assigned, assign
+from nanolake.group.choice import Choice, DrawNull, KScore, Scan, choose_k
+from nanolake.group.methods import METHODS, Floats, by_nearest_centre
+from nanolake.group.null import LEAST_ROWS, Population, counts_things
+from nanolake.group.rows import Rows, TableRows, count_missing, draw_sample
 from nanolake.group.settings import SIZE, GroupSettings
-from nanolake.scaling import Scaling, fit_scaling, raw_matrix, structureless, takes_log
+from nanolake.scaling import Scaling, fit_scaling, structureless, takes_log
+
+Block = Callable[[], Floats]
+Refine = Callable[[Sequence[Block], Sequence[int], Floats], Floats]
+"""Blocks of points (m, c), read when called, their numbers of rows, and centres (k, c) to start
+from -> centres of K-means on all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +55,10 @@ class Grouping:
     choice: Choice
     cophenetic: float | None
     null_cophenetic: float | None
-    stability_ari: float | None
-    null_stability_ari: float | None
-    sample_count: int
-    """Particles on which K was chosen and the scores computed."""
+    sample: Floats
+    """(m, c) scaled coordinates of the particles on which K was chosen and scores were computed."""
+    sample_labels: NDArray[np.int32]
+    """(m,) group of each of them."""
 
     @property
     def chosen(self) -> KScore | None:
@@ -84,6 +91,21 @@ class Grouping:
         return self.chosen.davies_bouldin if self.chosen else None
 
     @property
+    def stability_ari(self) -> float | None:
+        """Mean adjusted Rand index between groupings of bootstrap samples at K."""
+        return self.chosen.stability_ari if self.chosen else None
+
+    @property
+    def null_stability_ari(self) -> float | None:
+        """The same on data without structure."""
+        return self.chosen.null_stability_ari if self.chosen else None
+
+    @property
+    def sample_count(self) -> int:
+        """Particles on which K was chosen and the scores computed."""
+        return len(self.sample)
+
+    @property
     def unassigned_count(self) -> int:
         """Particles without a group."""
         return int((self.labels == 0).sum())
@@ -103,135 +125,120 @@ class Grouping:
         }
 
 
-def group(table: Any, settings: GroupSettings | None = None, *, fit: Fit | None = None) -> Grouping:
+def group(
+    table: Any,
+    settings: GroupSettings | None = None,
+    *,
+    refine: Refine | None = None,
+) -> Grouping:
     """Divide the rows of ``table`` into shape groups.
 
-    ``table`` maps column names to (n,) arrays (a dict or a pandas frame); see `select_columns`
-    for the columns. ``fit`` runs the method elsewhere (``nanolake.engines.dask_kmeans``). The
-    result does not depend on the order of the rows, and the same seed gives the same result.
-    Raises `SchemaError` where a column is absent or no row is complete, `SettingsError` where
-    ``k`` groups cannot be made.
+    ``table`` maps column names to (n,) arrays (a dict or a pandas frame), or is a `Rows`, whose
+    blocks are read four times and never held together; see `select_columns` for the columns. K is
+    chosen on ``sample_size`` particles, and every complete row is assigned to the groups that were
+    judged there; ``refine`` (`nanolake.engines.dask_kmeans`) first moves their centres to where
+    all rows want them. Up to ``fit_rows`` particles the result does not depend on the order of the
+    rows; the same seed gives the same result. Raises `SchemaError` where a column is absent or no
+    row is complete, `SettingsError` where ``k`` groups cannot be made.
     """
     settings = settings or GroupSettings()
-    fit = fit or _own_fit(settings)
-    raw, columns, left_out = _compared(table, settings)
-    rows = _complete_rows(raw, columns)
-    complete = raw[rows]
+    _check_engine(settings, refine)
+    rows = table if isinstance(table, Rows) else TableRows(table)
+    columns, left_out = _compared(rows, settings)
+    sample = draw_sample(rows, columns, settings.fit_rows, settings.seed)
     scaling = fit_scaling(
-        complete,
+        sample.raw,
         columns,
         clip=settings.clip,
         decorrelate=settings.decorrelate,
         weights={SIZE: settings.size_weight},
     )
-    points = scaling.apply(complete)
-    scan = Scan(_sample(points, settings), settings, fit)
+    few = _few(sample.raw, settings)
+    null = _null(few, columns, scaling, settings)
+    scan = Scan(scaling.apply(few), settings, METHODS[settings.method], null)
     choice = choose_k(scan)
-    centers, assigned = _assign(points, choice.k, fit, scan.seeds)
-    labels, distance = np.zeros(len(raw), np.int32), np.full(len(raw), np.nan)
-    labels[rows] = assigned + 1
-    distance[rows] = np.sqrt(((points - centers[assigned]) ** 2).sum(axis=1))
+    fitted = scan.fitted[choice.k]
+    if refine is not None and choice.k > 1:
+        readers = [_reader(rows, index, columns, scaling) for index in range(rows.block_count)]
+        centers = refine(readers, sample.complete_counts, fitted.centers[choice.k])
+        fitted = by_nearest_centre({choice.k: centers}, {})
+    found = assign(rows, columns, scaling, fitted, choice.k)
+    sample_labels = found.numbers[fitted.assign(scan.points, [choice.k])[choice.k]]
+    own, of_one = scan.cophenetic()
     return Grouping(
-        labels=labels,
-        distance_to_centre=distance,
-        k=len(centers),
+        labels=found.labels,
+        distance_to_centre=found.distance,
+        k=len(found.centers),
         method=settings.method,
         dataset="columns" if settings.columns else settings.dataset,
         reason=choice.reason,
         columns=scaling.columns,
         left_out={**left_out, **scaling.left_out},
-        centers=_own_units(complete, columns, scaling, assigned),
+        centers=_own_units(found, columns, scaling),
         scaling=scaling,
-        scaled_centers=centers,
+        scaled_centers=found.centers,
         scores=choice.scores,
         choice=choice,
-        sample_count=len(scan.points),
-        **_whole_scores(scan, choice.k),
+        cophenetic=own,
+        null_cophenetic=of_one,
+        sample=scan.points,
+        sample_labels=sample_labels,
     )
 
 
-def _own_fit(settings: GroupSettings) -> Fit:
-    if settings.engine != "scikit-learn":
+def _check_engine(settings: GroupSettings, refine: Refine | None) -> None:
+    if settings.engine != "scikit-learn" and refine is None:
         raise SettingsError(
             f"engine={settings.engine!r} is run from outside: pass "
-            "fit=nanolake.engines.dask_kmeans.fit_kmeans"
+            "refine=nanolake.engines.dask_kmeans.refine_centers"
         )
-    return METHODS[settings.method]
 
 
-def _compared(
-    table: Any, settings: GroupSettings
-) -> tuple[Floats, tuple[str, ...], dict[str, str]]:
-    """Return the raw matrix, its columns, and the size where too few particles have one."""
+def _compared(rows: Rows, settings: GroupSettings) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the columns to compare, without the size where too few particles have one."""
     columns = settings.compared
     if not columns:
         raise SettingsError("no column is left to compare; name some in columns")
-    raw = raw_matrix(table, columns)
-    if SIZE not in columns or len(columns) == 1 or len(raw) == 0:
-        return raw, columns, {}
-    at = columns.index(SIZE)
-    missing = float(np.isnan(raw[:, at]).mean())
-    if missing <= settings.max_missing_size:
-        return raw, columns, {}
-    reason = f"unknown for {missing:.0%} of the particles"
+    missing, count = count_missing(rows, columns)
+    if SIZE not in columns or len(columns) == 1 or count == 0:
+        return columns, {}
+    share = float(missing[columns.index(SIZE)] / count)
+    if share <= settings.max_missing_size:
+        return columns, {}
     others = tuple(column for column in columns if column != SIZE)
-    return np.delete(raw, at, axis=1), others, {SIZE: reason}
+    return others, {SIZE: f"unknown for {share:.0%} of the particles"}
 
 
-def _complete_rows(raw: Floats, columns: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return the complete rows' indices in an order that only their values decide."""
-    missing = np.isnan(raw)
-    rows = np.flatnonzero(~missing.any(axis=1))
-    if len(rows) == 0:
-        counts = {c: int(m) for c, m in zip(columns, missing.sum(axis=0), strict=True) if m}
-        raise SchemaError(
-            f"none of {len(raw)} particles has a value in every column compared; missing: "
-            f"{counts or 'the table is empty'}. Compute them, or leave columns out"
-        )
-    return np.asarray(rows[np.lexsort(raw[rows].T[::-1])], np.int64)
-
-
-def _sample(points: Floats, settings: GroupSettings) -> Floats:
-    if len(points) <= settings.sample_size:
-        return points
+def _few(raw: Floats, settings: GroupSettings) -> Floats:
+    if len(raw) <= settings.sample_size:
+        return raw
     rng = np.random.default_rng(settings.seed)
-    return points[rng.permutation(len(points))[: settings.sample_size]]
+    return raw[rng.permutation(len(raw))[: settings.sample_size]]
 
 
-def _assign(points: Floats, k: int, fit: Fit, seeds: list[int]) -> tuple[Floats, Labels]:
-    """Return centres and labels 0 … k - 1, the largest group first, no group empty."""
-    if k == 1:
-        return points.mean(axis=0, keepdims=True), np.zeros(len(points), np.int64)
-    distinct = len(np.unique(points, axis=0)) if len(points) < 10_000 else len(points)
-    if k > distinct:
-        raise SettingsError(f"k={k} groups need as many different particles; there are {distinct}")
-    centers, found, _ = fit(points, k, seeds)
-    count = np.bincount(found, minlength=len(centers))
-    order = np.lexsort((*centers.T[::-1], -count))
-    order = order[count[order] > 0]
-    rank = np.empty(len(centers), np.int64)
-    rank[order] = np.arange(len(order))
-    return centers[order], rank[found]
+def _null(
+    raw: Floats, columns: Sequence[str], scaling: Scaling, settings: GroupSettings
+) -> DrawNull:
+    """Return what draws data without structure: through the same clipping and the same axes."""
+    standard = scaling.standard(raw)
+    points = scaling.place(standard)
+    if settings.null == "normal" or len(points) < LEAST_ROWS:
+        return lambda rng: structureless(points, rng)
+    counting = [counts_things(columns[int(i)], raw[:, i]) for i in scaling.kept]
+    population = Population.fit(standard, counting)
+    return lambda rng: scaling.place(population.draw(len(points), rng))
 
 
-def _own_units(
-    complete: Floats, columns: tuple[str, ...], scaling: Scaling, assigned: Labels
-) -> dict[str, Floats]:
+def _reader(rows: Rows, index: int, columns: Sequence[str], scaling: Scaling) -> Block:
+    def read() -> Floats:
+        raw = rows.block(index, columns)
+        return scaling.apply(raw[~np.isnan(raw).any(axis=1)])
+
+    return read
+
+
+def _own_units(found: Assigned, columns: Sequence[str], scaling: Scaling) -> dict[str, Floats]:
     """Return the mean of each group per column used, out of the logarithm where one was taken."""
-    count = np.bincount(assigned)
-    centers = {}
-    for index in scaling.kept:
-        mean = np.bincount(assigned, weights=complete[:, index]) / count
-        centers[columns[index]] = np.exp(mean) if takes_log(columns[index]) else mean
-    return centers
-
-
-def _whole_scores(scan: Scan, k: int) -> dict[str, float | None]:
-    """Return what is computed once, at the chosen K, for the data and for the null."""
-    null = structureless(scan.points, scan.rng)
-    return {
-        "cophenetic": cophenetic(scan.points),
-        "null_cophenetic": cophenetic(null),
-        "stability_ari": scan.stability(k) if k > 1 else None,
-        "null_stability_ari": scan.stability(k, null) if k > 1 else None,
-    }
+    used = [(int(index), columns[int(index)]) for index in scaling.kept]
+    mean = found.raw_means
+    return {c: np.exp(mean[:, i]) if takes_log(c) else mean[:, i] for i, c in used}

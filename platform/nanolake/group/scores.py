@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.group.methods import Fit, Floats, Labels, nearest, squared_distances
+from nanolake.group.methods import Fit, Floats, Labels, squared_distances
 
 COPHENETIC_SAMPLE = 1000
 """Linkage takes memory and time with the square of the points."""
@@ -16,9 +17,10 @@ COPHENETIC_SAMPLE = 1000
 
 def distances(points: Floats) -> NDArray[np.float32]:
     """Return the (n, n) Euclidean distances that `silhouette` takes."""
-    square = np.sqrt(squared_distances(points - points.mean(axis=0), points - points.mean(axis=0)))
+    centred = (points - points.mean(axis=0)).astype(np.float32)
+    square = squared_distances(centred, centred)
     np.fill_diagonal(square, 0.0)
-    return square.astype(np.float32)
+    return np.asarray(np.sqrt(square, out=square), np.float32)
 
 
 def silhouette(apart: NDArray[np.float32], labels: Labels) -> float:
@@ -47,7 +49,8 @@ def cophenetic(points: Floats) -> float | None:
     """Return the cophenetic correlation of average linkage on the first 1,000 points.
 
     It says how well *a tree* represents the distances and never sees a grouping (SCIENCE,
-    section 5): read it beside the null's. None where all distances are equal.
+    section 5): it is one number for all K, to be read beside the null's. None where all distances
+    are equal.
     """
     from scipy.cluster.hierarchy import cophenet, linkage
     from scipy.spatial.distance import pdist
@@ -60,16 +63,53 @@ def cophenetic(points: Floats) -> float | None:
 
 
 def stability(
-    points: Floats, k: int, fit: Fit, seeds: list[int], runs: int, rng: np.random.Generator
-) -> float:
-    """Return the mean adjusted Rand index between groupings fitted to ``runs`` bootstraps."""
-    from sklearn.metrics import adjusted_rand_score
+    points: Floats,
+    ks: Sequence[int],
+    fit: Fit,
+    seeds: Sequence[int],
+    runs: int,
+    rng: np.random.Generator,
+) -> dict[int, float]:
+    """Return each K's mean adjusted Rand index between groupings fitted to ``runs`` bootstraps.
 
+    Every bootstrap's groups are carried over to all of ``points`` before they are compared.
+    """
     labelled = []
     for _ in range(runs):
         drawn = points[rng.integers(0, len(points), len(points))]
-        labelled.append(nearest(points, fit(drawn, k, seeds)[0]))
-    return float(np.mean([adjusted_rand_score(a, b) for a, b in combinations(labelled, 2)]))
+        labelled.append(fit(drawn, ks, seeds).assign(points, ks))
+    pairs = list(combinations(labelled, 2))
+    return {k: float(np.mean([adjusted_rand(a[k], b[k]) for a, b in pairs])) for k in ks}
+
+
+def adjusted_rand(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return the adjusted Rand index (Hubert & Arabie 1985) of two labellings, 0 … small, (n,).
+
+    1: the same division; about 0: no more in common than by chance; 1 for two single groups.
+    """
+    _, a = np.unique(a, return_inverse=True)
+    _, b = np.unique(b, return_inverse=True)
+    width = int(b.max()) + 1
+    return rand_of_counts(np.bincount(a * width + b, minlength=(int(a.max()) + 1) * width)
+                          .reshape(-1, width))  # fmt: skip
+
+
+def rand_of_counts(counts: NDArray[Any]) -> float:
+    """Return the adjusted Rand index of a contingency table (groups of one, groups of the other).
+
+    >>> rand_of_counts(np.array([[3, 0], [0, 2]])), rand_of_counts(np.array([[3, 2]]))
+    (1.0, 0.0)
+    """
+    table = np.asarray(counts, np.float64)
+
+    def pairs(count: Any) -> float:
+        return float((count * (count - 1.0)).sum() / 2.0)
+
+    rows, columns = pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
+    every = pairs(table.sum())
+    chance = rows * columns / every if every else 0.0
+    most = (rows + columns) / 2.0
+    return (pairs(table) - chance) / (most - chance) if most != chance else 1.0
 
 
 def calinski_davies(points: Floats, labels: NDArray[Any]) -> tuple[float | None, float | None]:

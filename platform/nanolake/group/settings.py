@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from nanolake.group.methods import MethodName
+from nanolake.group.null import NullKind
 from nanolake.settings import Settings
 
 SIZE = "equivalent_diameter_area_nm"
@@ -40,22 +42,26 @@ class GroupSettings(Settings):
     """Measured features, the shape network's parameters, or both."""
     columns: tuple[str, ...] = ()
     """Columns to compare instead of the data set's own."""
-    method: Literal["kmeans"] = "kmeans"
-    """How points are divided into k groups."""
+    method: MethodName = "kmeans"
+    """How points are divided into k groups; ``linkage`` is Ward's, on the sample."""
     engine: Literal["scikit-learn", "dask-ml"] = "scikit-learn"
-    """What runs the method; ``dask-ml`` for tables that do not fit one machine's memory."""
+    """``dask-ml`` moves the centres of K-means over every particle, block by block; with
+    ``scikit-learn`` they stay those of the sample. Neither holds the table in memory."""
     k: int | None = Field(default=None, ge=1, le=64)
     """Number of groups; by default it is chosen, and may be 1."""
     k_min: int = Field(default=2, ge=2)
     """Smallest number of groups tried."""
-    k_max: int = Field(default=8, ge=2, le=64)
+    k_max: int = Field(default=12, ge=2, le=64)
     """Largest number of groups tried."""
     min_margin: float = Field(default=0.06, ge=0.0, le=1.0)
     """How far a silhouette must stand above the null's mean (and 3 of its standard deviations)."""
     min_stability: float = Field(default=0.9, ge=-1.0, le=1.0)
     """A division finer than the silhouette's own choice must have this adjusted Rand index."""
+    null: NullKind = "one_peak"
+    """What data without structure is like: one population with the columns' own skew, tails and
+    bounds, or one normal distribution. Of the same mean and covariance both: see decision 0010."""
     null_runs: int = Field(default=5, ge=2)
-    """Draws of data without structure, of the same covariance."""
+    """Draws of data without structure."""
     bootstrap_runs: int = Field(default=5, ge=2)
     """Bootstrap samples between which the stability is measured."""
     seeds: int = Field(default=5, ge=1)
@@ -63,7 +69,9 @@ class GroupSettings(Settings):
     seed: int = Field(default=0, ge=0)
     """Where every random choice starts."""
     sample_size: int = Field(default=2000, ge=50, le=20_000)
-    """Particles on which K is chosen and scores are computed; all are assigned to a group."""
+    """Particles on which groups are made, K is chosen and scores are computed; all are assigned."""
+    fit_rows: int = Field(default=50_000, ge=50)
+    """Particles that the scaling is fitted to, where there are more."""
     clip: float = Field(default=4.0, gt=0.0)
     """Values further than this many robust standard deviations from the median count as this."""
     decorrelate: float = Field(default=0.5, ge=0.0, le=1.0)
@@ -79,6 +87,10 @@ class GroupSettings(Settings):
             raise ValueError(f"k_min={self.k_min} is above k_max={self.k_max}; exchange them")
         if len(set(self.columns)) < len(self.columns):
             raise ValueError(f"columns names a column twice: {', '.join(self.columns)}")
+        if self.engine == "dask-ml" and self.method != "kmeans":
+            raise ValueError(f"engine='dask-ml' has K-means only, not method={self.method!r}")
+        if self.fit_rows < self.sample_size:
+            raise ValueError(f"fit_rows={self.fit_rows} is below sample_size={self.sample_size}")
         return self
 
     @property

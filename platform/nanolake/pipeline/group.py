@@ -1,27 +1,41 @@
-"""Group: the particles of the lake -> shape groups, beside what structureless data would give."""
+"""Group: the particles of the lake -> shape groups, beside what data without structure would give.
+
+A grouping that a user asks for becomes the current one, whose groups ``morphology`` shows; one that
+is made to be compared (`nanolake.pipeline.group_compare`) does not.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from nanolake import __version__
 from nanolake.errors import LakeError
-from nanolake.group import Grouping, GroupSettings, group
+from nanolake.group import PARAMETERS, Grouping, GroupSettings, group
+from nanolake.pipeline.group_evidence import log_grouping, scores_of
+from nanolake.pipeline.group_rows import ParquetRows, spooled
 from nanolake.pipeline.scope import experiment_ids
 from nanolake.pipeline.work import StageReport, run_once
 from nanolake.progress import Progress, silent
 from nanolake.storage import Lake, unit_key
 
 STAGE = "group"
-MLFLOW_EXPERIMENT = "shape-groups"
+
+
+class GroupJobSettings(GroupSettings):
+    """What ``jobs/group.py`` may be told."""
+
+    compare: bool = False
+    """Run every method on every data set, side by side; the current groups stay as they are."""
+
+    def grouping(self) -> GroupSettings:
+        """Return the settings of the grouping itself."""
+        return GroupSettings(**self.model_dump(exclude={"compare"}))
 
 
 def group_lake(
@@ -35,18 +49,53 @@ def group_lake(
     """Divide the described particles into groups; the assignment becomes the current one.
 
     ``experiments`` limits the particles to those of the named experiments; empty: all. ``track``
-    logs settings, scores and the table of tried K to the lake's MLflow.
+    logs settings, scores, figures and the table of tried K to the lake's MLflow.
     """
     settings = settings or GroupSettings()
-    particles = load_particles(lake, settings.compared, experiments)
-    ids = hashlib.sha256("\n".join(particles["particle_id"]).encode()).hexdigest()
-    models = ",".join(sorted(particles["model_id"].dropna().unique()))
-    key = unit_key(STAGE, ids, models, settings.fingerprint())
+    with spooled(lake, columns_read(settings), experiments) as particles:
+        key = key_of(particles, settings)
+        report = divide(
+            lake, particles, settings, experiments=experiments, track=track, progress=progress
+        )
+        if report.skipped and bring_back(lake, key):
+            return _noted(report, "made the current one again")
+        return report
+
+
+def columns_read(settings: GroupSettings) -> tuple[str, ...]:
+    """Return the columns that a grouping compares or draws."""
+    return (*settings.compared, *PARAMETERS)
+
+
+def key_of(particles: ParquetRows, settings: GroupSettings) -> str:
+    """Return the unit key of a grouping: its particles, their shape models, its settings."""
+    return unit_key(STAGE, particles.fingerprint, settings.fingerprint())
+
+
+def divide(
+    lake: Lake,
+    particles: ParquetRows,
+    settings: GroupSettings,
+    *,
+    experiments: Sequence[str],
+    track: bool,
+    comparison_id: str | None = None,
+    parent: Callable[[], str | None] = lambda: None,
+    progress: Progress = silent,
+) -> StageReport:
+    """Make one grouping run, unless it was made before.
+
+    ``comparison_id`` keeps it from becoming the current one; ``parent`` gives the MLflow run that
+    its own belongs below.
+    """
+    key = key_of(particles, settings)
 
     def make() -> tuple[dict[str, Any], str]:
-        found = group(particles, settings, fit=_fit(settings))
-        run_id = _log(lake, found, settings) if track else None
-        rows = _rows(found, particles, settings, key, experiments, run_id)
+        with _scheduler(settings):
+            found = group(particles, settings, refine=_refine(settings))
+        run_id = log_grouping(lake, found, particles, settings, parent()) if track else None
+        about = {"comparison_id": comparison_id, "mlflow_run_id": run_id}
+        rows = _rows(found, particles, settings, key, experiments, about)
         return rows, f"K = {found.k}: {found.reason}"
 
     return run_once(
@@ -54,22 +103,21 @@ def group_lake(
         stage=STAGE,
         noun="groupings",
         key=key,
-        subject=f"{len(particles)} particles",
+        subject=f"{particles.row_count} particles, {settings.method}, {settings.dataset}",
         make=make,
         progress=progress,
         shown_rows=("group_assignment",),
-        if_done=lambda: "made the current one again" if _bring_back(lake, key) else "",
     )
 
 
-def _bring_back(lake: Lake, key: str) -> int:
-    """Make an earlier grouping the current one again: asked for anew, it has nothing to compute."""
+def bring_back(lake: Lake, key: str) -> int:
+    """Make an earlier grouping the current one: asked for anew, it has nothing to compute."""
     rows = lake.query(
-        "SELECT g.* FROM grouping_run g, grouping_current c WHERE g.unit_key = $key "
-        "AND c.unit_key <> $key ORDER BY g.created_at DESC LIMIT 1",
+        "SELECT * FROM grouping_run WHERE unit_key = $key AND NOT EXISTS "
+        "(SELECT 1 FROM grouping_current WHERE unit_key = $key) ORDER BY created_at DESC LIMIT 1",
         {"key": key},
     ).to_pylist()
-    now = {"created_at": datetime.now(UTC)}
+    now = {"created_at": datetime.now(UTC), "comparison_id": None}
     lake.commit({"grouping_run": [row | now for row in rows]}, message="group: current again")
     return len(rows)
 
@@ -95,72 +143,59 @@ def load_particles(
     return frame
 
 
-def _fit(settings: GroupSettings) -> Any:
+def _noted(report: StageReport, note: str) -> StageReport:
+    from dataclasses import replace
+
+    return replace(report, note=note)
+
+
+def _refine(settings: GroupSettings) -> Any:
     if settings.engine == "scikit-learn":
         return None
-    from nanolake.engines.dask_kmeans import fit_kmeans
+    from nanolake.engines.dask_kmeans import refine_centers
 
-    return fit_kmeans
-
-
-def _log(lake: Lake, found: Grouping, settings: GroupSettings) -> str:
-    from nanolake.storage.models import ModelRegistry
-
-    registry = ModelRegistry(lake.tracking_uri, experiment=MLFLOW_EXPERIMENT)
-    with tempfile.TemporaryDirectory() as folder:
-        scores = Path(folder) / "scores.json"
-        scores.write_text(json.dumps(found.scores_json(), indent=2, default=float))
-        centers = Path(folder) / "centers.json"
-        centers.write_text(json.dumps(_centers(found), indent=2))
-        return registry.log(
-            run_name=f"{found.method}-{found.dataset}-k{found.k}",
-            params=settings.model_dump(mode="json"),
-            metrics={name: float(value) for name, value in _scores(found).items() if value},
-            files=(scores, centers),
-        )
+    return refine_centers
 
 
-def _scores(found: Grouping) -> dict[str, float | None]:
-    names = (
-        "k silhouette null_silhouette_mean margin calinski_harabasz davies_bouldin cophenetic "
-        "null_cophenetic stability_ari null_stability_ari unassigned_count sample_count"
-    )
-    return {name: getattr(found, name) for name in names.split()}
+def _scheduler(settings: GroupSettings) -> AbstractContextManager[Any]:
+    """Blocks are files of this process: threads read them, wherever a cluster may run."""
+    if settings.engine == "scikit-learn":
+        return nullcontext()
+    import dask
 
-
-def _centers(found: Grouping) -> dict[str, list[float]]:
-    return {column: values.tolist() for column, values in found.centers.items()}
+    return dask.config.set(scheduler="threads")  # type: ignore[no-any-return]
 
 
 def _rows(
     found: Grouping,
-    particles: pd.DataFrame,
+    particles: ParquetRows,
     settings: GroupSettings,
     key: str,
     experiments: Sequence[str],
-    mlflow_run_id: str | None,
+    about: dict[str, str | None],
 ) -> dict[str, Any]:
     ids = {"grouping_run_id": key[:16], "unit_key": key, "created_at": datetime.now(UTC)}
+    centers = {column: values.tolist() for column, values in found.centers.items()}
     run = {
         **ids,
-        **_scores(found),
+        **about,
+        **scores_of(found),
         "scope": json.dumps({"experiments": list(experiments) or "all"}),
         "dataset": found.dataset,
         "method": found.method,
         "engine": settings.engine,
         "reason": found.reason,
         "columns": list(found.columns),
-        "centers_json": json.dumps(_centers(found)),
+        "centers_json": json.dumps(centers),
         "scores_json": json.dumps(found.scores_json(), default=float),
         "settings_json": settings.as_json(),
         "seed": settings.seed,
-        "particle_count": len(particles),
-        "mlflow_run_id": mlflow_run_id,
+        "particle_count": particles.row_count,
         "code_version": __version__,
     }
     assignments = {
         **ids,
-        "particle_id": particles["particle_id"].tolist(),
+        "particle_id": particles.column("particle_id"),
         "shape_group": found.labels,
         "distance_to_centre": found.distance_to_centre,
     }

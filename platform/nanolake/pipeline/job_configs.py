@@ -19,8 +19,8 @@ _WIDTH = 98
 def kinds() -> Mapping[str, type[Settings]]:
     """Return the settings class of every job script, by the script's name."""
     from nanolake.classify import ClassifySettings
-    from nanolake.group import GroupSettings
     from nanolake.ingest import IngestSettings
+    from nanolake.pipeline.group import GroupJobSettings
     from nanolake.pipeline.job import DescribeJobSettings, ReportJobSettings
     from nanolake.pipeline.run import RunSettings
     from nanolake.segment import SegmentSettings
@@ -30,7 +30,7 @@ def kinds() -> Mapping[str, type[Settings]]:
     return {
         "classify": ClassifySettings,
         "describe": DescribeJobSettings,
-        "group": GroupSettings,
+        "group": GroupJobSettings,
         "ingest": IngestSettings,
         "report": ReportJobSettings,
         "run": RunSettings,
