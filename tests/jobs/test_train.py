@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,12 +25,14 @@ SEGMENTER = {
 }
 
 
-def run_job(job: str, out: Path, values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+def run_job(
+    job: str, out: Path, values: dict[str, Any], *words: str
+) -> subprocess.CompletedProcess[str]:
     config = out.parent / "tiny.yaml"
     config.write_text(json.dumps({**COMMON, **values}))  # JSON is YAML
     command = [sys.executable, str(ROOT / f"jobs/train_{job}.py"), "--out", str(out)]
     return subprocess.run(
-        [*command, "--config", str(config)], capture_output=True, text=True, timeout=500
+        [*command, "--config", str(config), *words], capture_output=True, text=True, timeout=500
     )
 
 
@@ -68,6 +71,11 @@ def test_trains_registers_and_resumes(
     assert other.returncode == 1
     assert other.stderr.startswith(f"train_{job}.py: run_name='tiny'")
     in_mlflow(out, weights, experiment, scores)
+
+    (run,) = re.findall(r"; run (\w+);", first.stdout)
+    repeated = run_job(job, out, {}, "--again", run)
+    assert repeated.returncode == 0, repeated.stderr
+    assert f"; the same learning curve as run {run};" in repeated.stdout.splitlines()[-1]
 
 
 def in_mlflow(out: Path, weights: bytes, experiment: str, scores: set[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nanolake.errors import SettingsError
 from nanolake.pipeline.again import train_again
-from nanolake.pipeline.curated import with_selection
+from nanolake.pipeline.curated import MIN_JACCARD, with_selection
 from nanolake.pipeline.train import Place, TrainSettings, train_network
 from nanolake.shape.settings import ShapeTrainSettings
 from nanolake.storage import Lake
@@ -34,6 +34,8 @@ def train_job(
         precision=given.precision,
     )
     if given.again is not None:
+        if given.short or given.selection:
+            raise SettingsError("--again repeats a run as it was: give no settings with it")
         made = train_again(given.again, place, progress=_say, harvest_progress=_say_stage)
     else:
         settings = _settings(kind, given, place.out)
@@ -55,7 +57,14 @@ def _settings(kind: type[TrainSettings], given: argparse.Namespace, out: Path) -
     if given.lake is None or not isinstance(settings, ShapeTrainSettings):
         raise SettingsError("--selection needs --lake, and the training of the shape network")
     lake = Lake.open(given.lake)
-    return with_selection(settings, lake, given.selection, share=given.share, out=out / "curated")
+    return with_selection(
+        settings,
+        lake,
+        given.selection,
+        share=given.share,
+        out=out / "curated",
+        min_jaccard=given.min_jaccard,
+    )
 
 
 def _parser(script: Path, about: str) -> argparse.ArgumentParser:
@@ -71,6 +80,7 @@ def _parser(script: Path, about: str) -> argparse.ArgumentParser:
         "--lake": (Path, None, "folder of the lake that --selection is in"),
         "--selection": (str, None, "curated particles to mix in (`nanolake select`)"),
         "--share": (float, 0.25, "their share of every batch (0.25)"),
+        "--min-jaccard": (float, MIN_JACCARD, "least Jaccard of a prediction to learn (0.9)"),
         "--again": (str, None, "repeat the training of this MLflow run"),
         "--hand-drawn": (Path, None, "folder of PNG label images to score a shape network on"),
     }
