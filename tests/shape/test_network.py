@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 from nanolake.errors import ModelError, SettingsError  # noqa: E402
 from nanolake.shape import ShapePredictor, ShapeTrainSettings  # noqa: E402
-from nanolake.shape.data import MixedCrops, ShapeData, _curated  # noqa: E402
+from nanolake.shape.data import (  # noqa: E402
+    MixedCrops,
+    ShapeData,
+    _curated,
+    _harvested,
+)
 from nanolake.shape.export import export_onnx  # noqa: E402
 from nanolake.shape.harvest import Harvest  # noqa: E402
 from nanolake.shape.module import ShapeModule  # noqa: E402
@@ -150,6 +156,16 @@ def test_batches_hold_the_shares_asked_for(tmp_path: Path) -> None:
     (held,) = list(data.validation_set(0, 2))
     assert len(held[0]) == 8  # 16 asked for, half of them this worker's
     assert set(held[2].tolist()) == {2}
+
+
+def test_sizes_are_taken_evenly(tmp_path: Path) -> None:
+    # 90 small crops to 10 large ones: half of what is drawn is large.
+    found = Harvest.joined([_harvest(90, 2), _harvest(10, 5)])
+    found = replace(found, size_px=np.where(found.d == 5, 100.0, 14.0))
+    found.save(tmp_path / "a.npz")
+    pool = _harvested(tmp_path)
+    _, drawn = pool.draw(np.random.default_rng(0), 2000)
+    assert 0.45 < (drawn.d == 5).mean() < 0.55
 
 
 def test_shares_above_one_and_wrong_files_are_refused(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ MOST = {"train": 45, "validation": 12, "test": 12}
 """Crystals in a micrograph, about: with few, small ones are no more than large ones."""
 CHUNK = 50
 """Micrographs to a file."""
-CROPS_PER_MICROGRAPH = 6
+CROPS_PER_MICROGRAPH = 5
 """Fewer than the validation and test parts were seen to give: how many pictures they need."""
 
 

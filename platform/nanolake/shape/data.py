@@ -1,8 +1,9 @@
-"""Training data: harvested crops, freshly drawn crystals and curated particles, mixed in batches."""
+"""Training data: harvested crops, crystals drawn afresh and curated particles in one batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,39 @@ from nanolake.simulate.crystal import Triples, draw_triples, label_strip
 from nanolake.training import RoundsData
 
 _TRAIN, _VALIDATION = 1, 2
-Known = tuple[NDArray[np.uint8], Triples]
-"""Crops (n, size, size) 0 … 255 and the triple of each."""
+_SIZE_BANDS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Crops (n, size, size) uint8 0 … 255, their triples, and how likely each is to be taken."""
+
+    crops: NDArray[np.uint8]
+    truth: Triples
+    cumulative: NDArray[np.float64]
+    """(n,) rising to 1: the chance to take a crop up to this one."""
+
+    @classmethod
+    def even(cls, crops: NDArray[np.uint8], truth: Triples) -> Pool:
+        """Return a pool in which every crop is as likely."""
+        return cls(crops=crops, truth=truth, cumulative=np.arange(1, len(truth) + 1) / len(truth))
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[NDArray[np.float32], Triples]:
+        """Take ``count`` crops at random, each in one of its eight right-angled poses."""
+        rows = np.searchsorted(self.cumulative, rng.random(count), side="right")
+        crops, truth = self.take(np.minimum(rows, len(self.truth) - 1))
+        turns = rng.integers(0, 4, count)
+        mirrored = rng.random(count) < 0.5
+        for pose in range(4):
+            crops[turns == pose] = np.rot90(crops[turns == pose], pose, axes=(1, 2))
+        crops[mirrored] = crops[mirrored][:, :, ::-1]
+        return crops, truth
+
+    def take(self, rows: NDArray[Any]) -> tuple[NDArray[np.float32], Triples]:
+        """Return the crops of ``rows`` as float32 in 0 … 1 and their triples."""
+        t = self.truth
+        chosen = Triples(p=t.p[rows], d=t.d[rows], l_ratio=t.l_ratio[rows])
+        return self.crops[rows].astype(np.float32) / 255.0, chosen
 
 
 class MixedCrops(IterableDataset[list[Tensor]]):
@@ -38,8 +70,8 @@ class MixedCrops(IterableDataset[list[Tensor]]):
         seed: tuple[int, ...],
         batches: int,
         *,
-        harvested: Known | None,
-        curated: Known | None,
+        harvested: Pool | None,
+        curated: Pool | None,
     ) -> None:
         self.settings, self.seed, self.batches = settings, seed, batches
         self.pools = [
@@ -57,7 +89,7 @@ class MixedCrops(IterableDataset[list[Tensor]]):
     def __iter__(self) -> Iterator[list[Tensor]]:
         for index in range(self.batches):
             rng = np.random.default_rng((*self.seed, index))
-            parts = [_drawn(rng, pool, count) for pool, count in self.pools]
+            parts = [pool.draw(rng, count) for pool, count in self.pools]
             fresh = self.settings.batch_size - sum(count for _, count in self.pools)
             if fresh > 0:
                 parts.append(_fresh(rng, fresh, self.settings))
@@ -83,12 +115,12 @@ class ShapeData(RoundsData):
     def validation_set(self, worker: int, workers: int) -> FixedCrops:
         """Return one worker's share of the fixed validation crops."""
         known = _validation(self.settings)
-        rows = np.arange(worker, len(known[1]), workers)
-        return FixedCrops(_rows(known, rows), self.settings.batch_size)
+        rows = np.arange(worker, len(known.truth), workers)
+        return FixedCrops(known.take(rows), self.settings.batch_size)
 
 
 class FixedCrops(IterableDataset[list[Tensor]]):
-    """The same batches in every round; what does not fill a batch is left out, but for the first."""
+    """The same batches in every round; a rest that does not fill a batch is left out."""
 
     def __init__(self, known: tuple[NDArray[np.float32], Triples], batch_size: int) -> None:
         self.known, self.batch_size = known, batch_size
@@ -105,14 +137,22 @@ class FixedCrops(IterableDataset[list[Tensor]]):
 
 
 @lru_cache(maxsize=2)
-def _harvested(folder: Path) -> Known:
-    """Return all crops of a folder of harvests, read once a process."""
+def _harvested(folder: Path) -> Pool:
+    """Return all crops of a folder of harvests, read once a process.
+
+    Small crystals are the most in any picture; crops are taken as evenly over the logarithm of
+    their size as the folder allows.
+    """
     found = Harvest.of_folder(folder)
-    return found.crops, found.truth
+    edges = np.histogram_bin_edges(np.log(found.size_px), _SIZE_BANDS)
+    band = np.digitize(np.log(found.size_px), edges[1:-1])
+    weight = 1.0 / np.bincount(band, minlength=_SIZE_BANDS)[band]
+    cumulative = np.cumsum(weight) / weight.sum()
+    return Pool(crops=found.crops, truth=found.truth, cumulative=cumulative)
 
 
 @lru_cache(maxsize=2)
-def _curated(path: Path, crop_px: int) -> Known:
+def _curated(path: Path, crop_px: int) -> Pool:
     """Return the crops and triples that a selection of the lake was exported to."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -129,18 +169,18 @@ def _curated(path: Path, crop_px: int) -> Known:
             f"curated: {path} holds crops {crops.dtype} {crops.shape} for {len(truth)} triples; "
             f"training takes uint8 (n, {crop_px}, {crop_px}), n of 1 or more"
         )
-    return crops, truth
+    return Pool.even(crops, truth)
 
 
-def _validation(settings: ShapeTrainSettings) -> Known:
+def _validation(settings: ShapeTrainSettings) -> Pool:
     """Return the fixed validation crops: harvested ones where there are any, else drawn ones."""
     if settings.harvested is not None:
-        crops, truth = _harvested(settings.harvested / "validation")
-        count = min(settings.validation_crops, len(truth))
-        rows = np.arange(count)
-        return crops[rows], Triples(p=truth.p[rows], d=truth.d[rows], l_ratio=truth.l_ratio[rows])
+        found = Harvest.of_folder(settings.harvested / "validation").first(
+            settings.validation_crops
+        )
+        return Pool.even(found.crops, found.truth)
     drawn, truth = _fresh(np.random.default_rng(_VALIDATION), settings.validation_crops, settings)
-    return np.rint(255.0 * drawn).astype(np.uint8), truth
+    return Pool.even(np.rint(255.0 * drawn).astype(np.uint8), truth)
 
 
 def _fresh(
@@ -149,26 +189,6 @@ def _fresh(
     """Draw crystals, wear them as a segmenter might, and cut them."""
     truth = draw_triples(rng, count, paper_share=settings.paper_share)
     return cut(label_strip(rng, truth), size=settings.crop_px), truth
-
-
-def _drawn(
-    rng: np.random.Generator, pool: Known, count: int
-) -> tuple[NDArray[np.float32], Triples]:
-    """Take ``count`` crops at random, each in one of its eight right-angled poses."""
-    crops, truth = _rows(pool, rng.integers(0, len(pool[1]), count))
-    turns = rng.integers(0, 4, count)
-    mirrored = rng.random(count) < 0.5
-    for pose in range(4):
-        rows = turns == pose
-        crops[rows] = np.rot90(crops[rows], pose, axes=(1, 2))
-    crops[mirrored] = crops[mirrored][:, :, ::-1]
-    return crops, truth
-
-
-def _rows(pool: Known, rows: NDArray[Any]) -> tuple[NDArray[np.float32], Triples]:
-    crops, truth = pool
-    chosen = Triples(p=truth.p[rows], d=truth.d[rows], l_ratio=truth.l_ratio[rows])
-    return crops[rows].astype(np.float32) / 255.0, chosen
 
 
 def _tensors(parts: list[tuple[NDArray[np.float32], Triples]]) -> list[Tensor]:
