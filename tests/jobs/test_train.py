@@ -39,6 +39,7 @@ def run_job(
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(1500)
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("job", "values", "said", "experiment", "scores"),
     [
