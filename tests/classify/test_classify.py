@@ -166,7 +166,10 @@ def test_held_out_units_are_really_held_out():
 
 
 def test_a_group_that_one_experiment_alone_has_can_only_be_wrong_there():
-    """60 rows of a and b in both experiments, 30 rows of c in the second: 30 of 150 unseen."""
+    """60 rows of a and b in both experiments, 30 rows of c in the second: 30 of 150 unseen.
+
+    With at least 31 rows asked for, the 30 of a and of b that stay are too few as well.
+    """
     rng = np.random.default_rng(5)
     groups = np.concatenate([np.repeat([1, 2], 60), np.full(30, 3)])
     units = np.concatenate([np.tile(["e1", "e2"], 60), np.full(30, "e2")])
@@ -174,6 +177,7 @@ def test_a_group_that_one_experiment_alone_has_can_only_be_wrong_there():
     held = heldout(raw, groups, ("x",), (10.0, 0.3), units, 10)
     assert held.unseen_share == pytest.approx(30 / 150)
     assert held.accuracy == pytest.approx(1 - 30 / 150)
+    assert heldout(raw, groups, ("x",), (10.0, 0.3), units, 10, 31).unseen_share == 1.0
 
 
 @pytest.mark.parametrize("classes", [2, 4])

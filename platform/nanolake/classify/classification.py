@@ -54,7 +54,7 @@ class Classification:
     accuracy_heldout_micrograph: float | None = None
     accuracy_heldout_experiment: float | None = None
     unseen_share_experiment: float | None = None
-    """Share of the particles whose group no other experiment has: these can only be wrong there."""
+    """Share of the particles whose group too few of other experiments have for it to be learnt."""
     null_accuracy: float | None = None
     """Accuracy of the same procedure on data without structure of the same covariance."""
     null_cv_accuracy_mean: float | None = None

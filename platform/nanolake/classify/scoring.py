@@ -40,8 +40,8 @@ class Learnt:
 class Heldout:
     """Accuracy on held-out micrographs or experiments.
 
-    ``unseen_share`` is the share of the rows whose group no other unit had: they can only be
-    wrong, so ``accuracy`` cannot exceed 1 - ``unseen_share``.
+    ``unseen_share`` is the share of the rows whose group too few rows of other units had to be
+    learnt: ``accuracy`` can hardly exceed 1 - ``unseen_share``.
     """
 
     accuracy: float
@@ -116,12 +116,14 @@ def heldout(
     best: tuple[float, float],
     units: NDArray[Any],
     folds: int,
+    least: int = 1,
 ) -> Heldout | None:
     """Score on rows of ``units`` (n,) (micrographs …) that training saw no row of.
 
     Each unit is left out alone where there are at most ``folds``, else in ``folds`` parts. A class
-    that occurs in the held-out units only counts as wrong. None with fewer than two units, or
-    where no training part has two classes.
+    that occurs in the held-out units only counts as wrong; one with fewer than ``least`` rows
+    elsewhere counts as unseen. None with fewer than two units, or where no training part has two
+    classes.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -130,8 +132,8 @@ def heldout(
         return None
     right, seen, learned = [], [], False
     for a, b in GroupKFold(min(folds, count)).split(raw, labels, units):
-        known = np.unique(labels[a])
-        seen.append(np.isin(labels[b], known))
+        known, counts = np.unique(labels[a], return_counts=True)
+        seen.append(np.isin(labels[b], known[counts >= least]))
         if len(known) < 2:
             right.append(labels[b] == known[0])
             continue

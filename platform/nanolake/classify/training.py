@@ -152,7 +152,7 @@ def _held_back(
     def score(units: NDArray[Any]) -> Heldout | None:
         return heldout(
             *(rows.raw[some], rows.truth[some], settings.columns, (best.cost, best.gamma)),
-            *(units[some], settings.folds),
+            *(units[some], settings.folds, settings.least_members),
         )
 
     return score(rows.micrograph), score(rows.experiment)

@@ -207,22 +207,46 @@ def group(
 @app.command(
     epilog=examples(
         "nanolake classify --lake my-lake",
+        "nanolake classify --run current",
     )
 )
 def classify(
     lake: LakeOption = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="Train nothing: put the particles that the grouping has not seen into its groups "
+            "with this classifier (its id, the beginning of it, or `current`).",
+        ),
+    ] = None,
+    experiment: Annotated[
+        list[str] | None,
+        typer.Option("--experiment", "-e", help="With --run: only the particles of these."),
+    ] = None,
     config: ConfigOption = None,
     values: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a classifier on the current groups, scored beside data without structure."""
+    """Train a classifier on the current groups, or put new particles into groups with one."""
     from nanolake.classify import ClassifySettings
     from nanolake.console import progress_bars
     from nanolake.pipeline.classify import classify_lake
+    from nanolake.pipeline.predict import predict_lake
 
+    if run is not None and (config or values):
+        raise typer.BadParameter("--run uses a trained classifier: --config and --set train one")
+    if run is None and experiment:
+        raise typer.BadParameter("--experiment goes with --run: training uses every group's own")
     settings = read_settings(ClassifySettings, config, values)
     with progress_bars() as progress:
-        report = classify_lake(open_lake(lake), settings, progress=progress)
+        if run is None:
+            report = classify_lake(open_lake(lake), settings, progress=progress)
+        else:
+            report = predict_lake(
+                open_lake(lake), run, experiments=experiment or (), progress=progress
+            )
     finish([report], as_json=as_json)
 
 

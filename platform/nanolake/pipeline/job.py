@@ -34,6 +34,15 @@ class DescribeJobSettings(Settings):
     """ONNX file of the shape network; null: the lake's champion, or the shipped network."""
 
 
+class PredictJobSettings(Settings):
+    """What ``jobs/predict.py`` may be told."""
+
+    run: str = "current"
+    """The classifier: its id, the beginning of it, or ``current``: that of the current groups."""
+    experiments: tuple[str, ...] = ()
+    """Only the particles of these experiments, by name; empty: all."""
+
+
 class ReportJobSettings(Settings):
     """What ``jobs/report.py`` may be told."""
 

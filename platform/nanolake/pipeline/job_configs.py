@@ -21,7 +21,7 @@ def kinds() -> Mapping[str, type[Settings]]:
     from nanolake.classify import ClassifySettings
     from nanolake.ingest import IngestSettings
     from nanolake.pipeline.group import GroupJobSettings
-    from nanolake.pipeline.job import DescribeJobSettings, ReportJobSettings
+    from nanolake.pipeline.job import DescribeJobSettings, PredictJobSettings, ReportJobSettings
     from nanolake.pipeline.run import RunSettings
     from nanolake.segment import SegmentSettings
     from nanolake.segment.learned.settings import SegmenterTrainSettings
@@ -32,6 +32,7 @@ def kinds() -> Mapping[str, type[Settings]]:
         "describe": DescribeJobSettings,
         "group": GroupJobSettings,
         "ingest": IngestSettings,
+        "predict": PredictJobSettings,
         "report": ReportJobSettings,
         "run": RunSettings,
         "segment": SegmentSettings,

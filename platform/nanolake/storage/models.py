@@ -185,18 +185,6 @@ class ModelRegistry:
             raise ModelError(f"version {made.version} of {name!r} holds {len(found)} ONNX files")
         return found[0], Registered(name=name, version=int(made.version), run_id=made.run_id)
 
-    def download(self, run_id: str, file: str, folder: Path) -> Path:
-        """Copy one file of a run into ``folder``; raises `ModelError` where there is none."""
-        from mlflow.exceptions import MlflowException
-
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            return Path(self._client.download_artifacts(run_id, file, str(folder)))
-        except (MlflowException, OSError) as error:
-            raise ModelError(
-                f"run {run_id} in {self.tracking_uri} has no file {file}: {error}"
-            ) from error
-
     def _experiment_id(self) -> str:
         known = self._client.get_experiment_by_name(self.experiment)
         if known is not None:

@@ -75,7 +75,7 @@ class Lake:
         for part in _FOLDERS:
             (folder / part).mkdir(parents=True, exist_ok=True)
         lake = cls(folder)
-        lake._create_tables()
+        lake.follow()
         about = {
             "format_version": FORMAT_VERSION,
             "lake_id": uuid.uuid4().hex,
@@ -173,6 +173,11 @@ class Lake:
                 self.close()  # whatever state it is in, the next commit begins anew
                 raise LakeError(f"nothing was written to {self.root}: {error}") from error
 
+    def follow(self) -> None:
+        """Make tables and views those of this package before asking: the lake may be older."""
+        with self._lock():
+            self._open_writer()
+
     def recover(self) -> tuple[int, int]:
         """Settle what dead processes left claimed; return (found committed, given back)."""
         if not self.ledger.abandoned():
@@ -237,10 +242,6 @@ class Lake:
         reader.execute("SET lock_configuration = true")
         self._reader = reader
         return reader
-
-    def _create_tables(self) -> None:
-        with self._lock():
-            self._open_writer()
 
     def _open_writer(self) -> duckdb.DuckDBPyConnection:
         """Attach the lake for writing, under the lock; a lake older than the package follows it."""

@@ -1,4 +1,7 @@
 -- One row a particle: where it comes from, its features, its shape parameters and its group.
+-- shape_group_source says who put it there: the grouping itself or, where that has not seen the
+-- particle, a classifier of its groups (nanolake classify --run); then shape_group_probability says
+-- how surely, and where the group is unknown shape_group_reason says why.
 -- pixel_size_nm is the one that the features were computed with: between a correction and the next
 -- segmentation micrograph_current shows another.
 CREATE OR REPLACE VIEW morphology AS
@@ -11,8 +14,13 @@ SELECT
     sp.p, sp.d, list_inner_product(sp.d_probability, [1, 2, 3, 4, 5, 6]::FLOAT[]) AS d_mean,
     sp.L_ratio, sp.log_p_sd, sp.L_ratio_sd, sp.d_confidence, sp.phi_rad, sp.jaccard,
     sp.model_id,
-    ga.shape_group,
-    ga.grouping_run_id,
+    coalesce(ga.shape_group, gp.shape_group) AS shape_group,
+    CASE WHEN ga.particle_id IS NOT NULL THEN 'grouping'
+         WHEN gp.particle_id IS NOT NULL THEN 'classifier' END AS shape_group_source,
+    CASE WHEN ga.particle_id IS NULL THEN gp.probability END AS shape_group_probability,
+    CASE WHEN ga.particle_id IS NULL THEN gp.reason END AS shape_group_reason,
+    CASE WHEN ga.particle_id IS NOT NULL OR gp.particle_id IS NOT NULL
+         THEN (SELECT grouping_run_id FROM grouping_current) END AS grouping_run_id,
     s.pixel_size_x_nm AS pixel_size_nm,
     m.pixel_size_trust,
     m.image_path,
@@ -32,4 +40,9 @@ LEFT JOIN shape_inference_current si ON si.segmentation_id = p.segmentation_id
 LEFT JOIN shape_prediction sp ON sp.particle_id = p.particle_id AND sp.model_id = si.model_id
 LEFT JOIN group_assignment ga
     ON ga.particle_id = p.particle_id
-    AND ga.grouping_run_id = (SELECT grouping_run_id FROM grouping_current);
+    AND ga.grouping_run_id = (SELECT grouping_run_id FROM grouping_current)
+LEFT JOIN group_inference_current gi
+    ON gi.segmentation_id = p.segmentation_id
+    AND gi.grouping_run_id = (SELECT grouping_run_id FROM grouping_current)
+    AND (gi.model_id IS NULL OR gi.model_id = si.model_id)
+LEFT JOIN group_prediction gp ON gp.particle_id = p.particle_id AND gp.unit_key = gi.unit_key;

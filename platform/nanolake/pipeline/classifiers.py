@@ -1,0 +1,117 @@
+"""Where a lake keeps its classifiers, and how one is found again by the id of its run.
+
+The file lies in ``models/classifiers/`` of the lake, with a copy in the run in MLflow. The row in
+``classifier_run`` holds its SHA-256: whatever is loaded is what was trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from nanolake.classify import Classification
+from nanolake.errors import LakeError, ModelError
+from nanolake.storage import Lake
+
+CURRENT = "current"
+"""Stands for the newest classifier of the current groups."""
+MLFLOW_EXPERIMENT = "shape-classifier"
+FILE = "classifier.npz"
+_REMEDY = "train it anew with `nanolake classify --set seed=1` (any seed not used yet)"
+
+
+def model_path(lake: Lake, classifier_run_id: str) -> Path:
+    """Return where the lake keeps a classifier's file."""
+    return lake.root / "models" / "classifiers" / f"{classifier_run_id}.npz"
+
+
+def keep(lake: Lake, classifier_run_id: str, trained: Classification) -> str:
+    """Write the classifier's file into the lake and return its SHA-256."""
+    path = model_path(lake, classifier_run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".half")
+    trained.save(half)
+    half.replace(path)
+    return _sha256(path)
+
+
+def find(lake: Lake, run: str) -> dict[str, Any]:
+    """Return the row of ``classifier_run`` whose id begins with ``run``, or that of `CURRENT`.
+
+    Raises `LakeError` where there is none, or several.
+    """
+    if run == CURRENT:
+        return _current(lake)
+    rows = lake.query(
+        "SELECT DISTINCT ON (classifier_run_id) * FROM classifier_run "
+        "WHERE starts_with(classifier_run_id, $run) ORDER BY classifier_run_id, created_at DESC",
+        {"run": run},
+    ).to_pylist()
+    if len(rows) != 1:
+        ids = [row["classifier_run_id"] for row in rows] or _known(lake)
+        what = "is the beginning of several classifiers" if rows else "is no classifier"
+        raise LakeError(f"{run!r} {what}; known: {', '.join(ids[:20]) or 'none'}")
+    row: dict[str, Any] = rows[0]
+    return row
+
+
+def load(lake: Lake, row: dict[str, Any]) -> Classification:
+    """Load the classifier of a row of ``classifier_run``.
+
+    Raises `ModelError` where nothing was learnt, where its file is neither in the lake nor in
+    MLflow, and where it is another than the one that was trained.
+    """
+    name = row["classifier_run_id"]
+    if row["model_sha256"] is None:
+        why = row["reason"] or "it was trained by an older nanolake; train again"
+        raise ModelError(f"classifier {name} cannot predict: {why}")
+    path = model_path(lake, name)
+    if path.is_file():
+        return _checked(path, row)
+    if row["mlflow_run_id"] is None:
+        raise ModelError(f"the file of classifier {name} is missing ({path}): {_REMEDY}")
+    from nanolake.storage.models import ModelRegistry
+
+    registry = ModelRegistry(lake.tracking_uri, experiment=MLFLOW_EXPERIMENT)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            copy = registry.files(row["mlflow_run_id"], Path(folder)) / FILE
+            return _checked(copy, row)
+        except (ModelError, OSError) as error:
+            raise ModelError(
+                f"the file of classifier {name} is missing ({path}), and {error}: {_REMEDY}"
+            ) from error
+
+
+def _checked(path: Path, row: dict[str, Any]) -> Classification:
+    if _sha256(path) != row["model_sha256"]:
+        raise ModelError(
+            f"{path} is not the file that classifier {row['classifier_run_id']} was stored as: "
+            f"remove it, or {_REMEDY}"
+        )
+    return Classification.load(path)
+
+
+def _current(lake: Lake) -> dict[str, Any]:
+    rows = lake.query(
+        "SELECT c.* FROM classifier_run c JOIN grouping_current USING (grouping_run_id) "
+        "ORDER BY c.created_at DESC, c.classifier_run_id LIMIT 1"
+    ).to_pylist()
+    if not rows:
+        raise LakeError("the current groups have no classifier: run `nanolake classify` first")
+    row: dict[str, Any] = rows[0]
+    return row
+
+
+def _known(lake: Lake) -> list[str]:
+    rows = lake.query(
+        "SELECT classifier_run_id AS id, max(created_at) AS newest FROM classifier_run "
+        "GROUP BY 1 ORDER BY newest DESC"
+    ).to_pylist()
+    return [row["id"] for row in rows]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
