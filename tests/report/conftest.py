@@ -96,6 +96,14 @@ def make_report(**changes: Any) -> ReportData:
         "particles": pd.concat([toy.particles for toy in toys], ignore_index=True),
         "micrographs": [shot for toy in toys for shot in toy.micrographs],
         "excluded": {"border": 31, "print": 2},
+        "losses": pd.DataFrame(
+            {"experiment": ["HI-01", "LARP-07"], "kept": [72, 72], "border": [20, 11],
+             "print": [0, 2]}
+        ),
+        "cost": pd.DataFrame(
+            {"stage": ["ingest", "segment"], "units": [5, 4], "failed": [1, 0],
+             "computing_s": [3.2, 61.0]}
+        ),
         "failures": pd.DataFrame(
             [("a/empty.tif", "ingest", "empty", "a/empty.tif holds no bytes: copy it again")],
             columns=["path", "stage", "reason", "message"],

@@ -10,10 +10,17 @@ import pandas as pd
 import pytest
 
 from nanolake.report import ReportData, ReportError, build_report
+from nanolake.report.captions import CAPTIONS
 from nanolake.report.evidence import grouping_verdict, stands_out, unpack
 from nanolake.report.pictures import BUDGET_BYTES
 
-SECTIONS = ["sizes", "micrographs", "groups", "classifier", "left-out", "provenance"]
+SECTIONS = [
+    "sizes", "batches", "groups", "trust", "micrographs", "left-out", "details", "provenance",
+]  # fmt: skip
+FIGURES = [
+    *("sizes", "experiments", "differences", "shares", "parameters", "space", "features"),
+    *("parallel", "pareto", "dendrogram", "silhouette", "confusion", "excluded", "cost"),
+]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -59,8 +66,29 @@ def test_all_sections_and_figures_are_there(built):
     assert page.balanced
     assert not page.open
     images = [a for tag, a in page.seen if tag == "img"]
-    assert len(images) == 4 + 7  # overlays; montage and six figures
+    assert len(images) == 4 + 2 + len(FIGURES)  # overlays; two montages
     assert all(a["alt"] for a in images)
+    assert [tag for tag, _ in page.seen].count("details") == 6
+
+
+def test_captions_say_what_to_see_and_the_null_stands_beside_every_score(built):
+    _, _, page = built
+    heads = page.text.count("These particles Data without structure")
+    assert heads == 2  # the groups' measures, and the classifier's accuracies
+    assert "not how good the groups are" in page.text
+    assert "Not decided means too few particles" in page.text
+    for name in FIGURES:
+        assert CAPTIONS[name].replace("  ", " ") in page.text
+
+
+def test_the_page_opens_with_what_a_chemist_asks(built, report):
+    _, _, page = built
+    start = page.text[: page.text.index("Weighted by number")]
+    for words in ("How many?", f"{len(report.particles)} particles", "What size?", "σ/d",
+                  "What shapes?", "3 shape groups", "How sure?",
+                  "silhouette 0.61, by chance 0.24",
+                  "96 % right on experiments never seen"):  # fmt: skip
+        assert words in start
 
 
 def test_nothing_is_fetched_and_no_script_runs(built):
@@ -85,8 +113,8 @@ def test_summary_and_tables_say_what_was_found(built, report):
     assert f"{n} particles on 4 micrographs of 2 experiments" in page.text
     assert "3 shape groups. 33 objects excluded, 1 file has failed." in page.text
     mean = report.particles["equivalent_diameter_area_nm"].mean()
-    shown = re.search(r"diameter (\d+\.\d+) ± (\d+\.\d+) nm", page.text)
-    assert float(shown[1]) == pytest.approx(mean, abs=0.06)
+    shown = re.search(r"diameter (\d+(?:\.\d+)?) ± (\d+(?:\.\d+)?) nm", page.text)
+    assert float(shown[1]) == pytest.approx(mean, abs=0.5)  # written as its interval allows
     assert "a/empty.tif holds no bytes: copy it again" in page.text
     assert "5 min 5 s" in page.text
     assert "97.4 %" in page.text
@@ -99,9 +127,32 @@ def test_csv_files_equal_the_frames(built, report):
     back = pd.read_csv(files / "particles.csv")
     pd.testing.assert_frame_equal(back, report.particles, check_dtype=False)
     assert pd.read_csv(files / "ensemble.csv")["N"].iloc[-1] == len(report.particles)
-    assert pd.read_csv(files / "groups.csv")["count"].sum() == len(report.particles)
     names = {path.name for path in files.iterdir()}
-    assert {"sizes.svg", "sizes.png", "overlay_1.jpg", "montage.png", "failures.csv"} <= names
+    assert {f"{name}{ending}" for name in FIGURES for ending in (".svg", ".png")} <= names
+    assert {"overlay_1.jpg", "montage.png", "mosaic.jpg", "failures.csv", "cost.csv"} <= names
+
+
+def test_csv_values_are_those_of_pandas(built, report):
+    _, files, _ = built
+    frame = report.particles
+    by = frame.groupby("shape_group")
+    groups = pd.read_csv(files / "groups.csv").set_index("group")
+    assert groups["count"].to_dict() == by.size().to_dict()
+    for name in ("equivalent_diameter_area_nm", "solidity", "L_ratio", "feret_diameter_max_nm"):
+        assert groups[f"{name}_mean"].to_numpy() == pytest.approx(by[name].mean().to_numpy())
+        assert groups[f"{name}_sd"].to_numpy() == pytest.approx(by[name].std().to_numpy())
+    fits = pd.read_csv(files / "fits.csv").set_index(["feature", "group"]).loc["solidity"]
+    assert fits["normal_mean"].to_numpy() == pytest.approx(by["solidity"].mean().to_numpy())
+    assert fits["normal_sd"].to_numpy() == pytest.approx(by["solidity"].std(ddof=0).to_numpy())
+    logs = np.log(frame["solidity"]).groupby(frame["shape_group"])
+    assert np.log(fits["lognormal_median"]).to_numpy() == pytest.approx(logs.mean().to_numpy())
+    shares = pd.read_csv(files / "group_shares.csv").set_index(["experiment", "group"])["share"]
+    counted = frame.groupby("experiment")["shape_group"].value_counts(normalize=True)
+    assert shares.to_dict() == pytest.approx(counted.to_dict())
+    pair = pd.read_csv(files / "batches.csv").iloc[0]
+    means = frame.groupby("experiment")["equivalent_diameter_area_nm"].mean()
+    assert pair["difference"] == pytest.approx(means["LARP-07"] - means["HI-01"])
+    pd.testing.assert_frame_equal(pd.read_csv(files / "excluded.csv"), report.losses)
 
 
 def test_hostile_names_are_text(report, tmp_path):
@@ -132,7 +183,9 @@ def test_an_empty_report_says_so(tmp_path):
 def test_an_empty_frame_with_columns_is_empty_too(report, tmp_path):
     page = page_of(replace(report, particles=report.particles.iloc[:0]), tmp_path)
     assert "No particles were found. 33 objects excluded" in page.text
-    assert [tag for tag, _ in page.seen].count("img") == 4  # the micrographs are still shown
+    # The micrographs are still shown, and what speaks of the run: silhouette, confusion, losses,
+    # cost.
+    assert [tag for tag, _ in page.seen].count("img") == 4 + 4
 
 
 def test_particles_without_pixel_size_are_left_out_and_counted(report, tmp_path):

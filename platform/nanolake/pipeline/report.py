@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from nanolake import __version__
 from nanolake.errors import LakeError
 from nanolake.pipeline.scope import experiment_ids, experiment_titles
 from nanolake.report import ReportData, ReportMicrograph, build_report
+from nanolake.report.columns import every_quantity
+from nanolake.report.data import OpenPictures
 from nanolake.storage import Lake
 
 SHOWN_MICROGRAPHS = 6
@@ -35,20 +38,23 @@ def report_lake(
     """
     started = time.perf_counter()
     scope = _Scope(lake, experiments, sql)
-    particles = scope.query("FROM morphology WHERE {particles} ORDER BY particle_id").to_pandas()
+    titles = experiment_titles(lake)
+    particles = _particles(scope, titles)
     if sql and particles.empty:
         raise LakeError("no particles fit the question: see what it returns with `nanolake sql`")
-    titles = experiment_titles(lake)
-    particles["experiment"] = particles["experiment_id"].map(titles)
+    losses = _losses(scope, titles)
     data = ReportData(
         title=scope.title,
         query=sql or "",
         particles=particles,
         micrographs=_micrographs(scope, titles),
-        excluded=_excluded(scope),
+        open_pictures=_opener(lake),
+        excluded=_excluded(losses),
+        losses=losses,
         failures=_failures(scope),
         grouping=_grouping(lake),
         classifier=_classifier(lake),
+        cost=_cost(lake),
         provenance=_provenance(lake, started),
     )
     target = out or lake.root / "reports" / f"{_slug(data.title)}.html"
@@ -100,6 +106,32 @@ def _slug(title: str) -> str:
     return re.sub(r"[^\w]+", "-", title.lower()).strip("-")[:80]
 
 
+NEEDED = (
+    *("particle_id", "micrograph_id", "experiment_id", "experiment", "lab", "sample", "label"),
+    *("shape_group", "d_mean", "bbox_min_y_px", "bbox_min_x_px", "bbox_max_y_px", "bbox_max_x_px"),
+)
+"""Columns of ``morphology`` that a report needs beside the features."""
+IN_PIXELS = ("equivalent_diameter_area_px", "area_px2")
+"""Needed where the lengths are in nm too: of particles without a known pixel size."""
+
+
+def _particles(scope: _Scope, titles: Mapping[str, str]) -> pd.DataFrame:
+    """Return the particles with what the report needs of them: lengths in one unit only."""
+    known = scope.query(
+        "SELECT count(equivalent_diameter_area_nm) AS nm FROM morphology WHERE {particles}"
+    ).to_pylist()[0]["nm"]
+    other = ("px", "px²") if known else ("nm", "nm²")
+    features = [item.column for item in every_quantity() if item.unit not in other]
+    there = set(scope.query("SELECT * FROM morphology LIMIT 0").column_names)
+    wanted = dict.fromkeys([*NEEDED, *IN_PIXELS, *features])
+    chosen = ", ".join(f'"{name}"' for name in wanted if name in there)
+    found: pd.DataFrame = scope.query(
+        f"SELECT {chosen} FROM morphology WHERE {{particles}} ORDER BY particle_id"
+    ).to_pandas()
+    found["experiment"] = found["experiment_id"].map(titles)
+    return found.drop(columns="experiment_id")
+
+
 def _micrographs(scope: _Scope, titles: Mapping[str, str]) -> list[ReportMicrograph]:
     """The micrographs with most particles, all experiments before a second one of any."""
     rows = scope.query(
@@ -133,13 +165,55 @@ def _micrograph(lake: Lake, row: Mapping[str, Any], title: str) -> ReportMicrogr
     )
 
 
-def _excluded(scope: _Scope) -> dict[str, int]:
-    row = scope.query(
-        "SELECT sum(excluded_border) AS border, sum(excluded_small) AS small, "
-        "sum(excluded_large) AS large, sum(excluded_print) AS print, "
-        "sum(excluded_outlier) AS outlier FROM segmentation_current WHERE {pictures}"
-    ).to_pylist()[0]
-    return {reason: int(count) for reason, count in row.items() if count}
+def _opener(lake: Lake) -> OpenPictures:
+    """Return a reader of the current pictures and label images, one micrograph at a time."""
+
+    def read(ids: Sequence[str]) -> Iterator[tuple[str, Any, Any]]:
+        rows = lake.query(
+            "SELECT micrograph_id, image_path, label_path FROM segmentation_current "
+            "JOIN micrograph_current USING (micrograph_id) "
+            "WHERE list_contains($ids, micrograph_id) ORDER BY micrograph_id",
+            {"ids": list(ids)},
+        ).to_pylist()
+        for row in rows:
+            pixels, labels = (lake.images.read(row[name]) for name in ("image_path", "label_path"))
+            yield row["micrograph_id"], pixels, labels
+
+    return read
+
+
+REASONS = ("border", "small", "large", "print", "outlier")
+
+
+def _losses(scope: _Scope, titles: Mapping[str, str]) -> pd.DataFrame:
+    """Return what segmentation kept and left out, a row an experiment."""
+    sums = ", ".join(f"sum(excluded_{name})::BIGINT AS {name}" for name in REASONS)
+    found: pd.DataFrame = scope.query(
+        f"SELECT experiment_id, sum(particle_count)::BIGINT AS kept, {sums} "
+        "FROM segmentation_current JOIN micrograph_home USING (micrograph_id) "
+        "WHERE {pictures} GROUP BY experiment_id ORDER BY experiment_id"
+    ).to_pandas()
+    found.insert(0, "experiment", found.pop("experiment_id").map(titles))
+    return found.sort_values("experiment", ignore_index=True)
+
+
+def _cost(lake: Lake) -> pd.DataFrame:
+    """Return the work of the whole lake by stage, in the order of the pipeline."""
+    found: pd.DataFrame = lake.query(
+        "SELECT step AS stage, count(*) FILTER (state = 'done') AS units, "
+        "count(*) FILTER (state = 'failed') AS failed, sum(wall_s) AS computing_s "
+        "FROM work_unit GROUP BY step"
+    ).to_pandas()
+    order = found["stage"].map({name: i for i, name in enumerate(STAGES)}).fillna(len(STAGES))
+    return found.iloc[order.argsort(kind="stable")].reset_index(drop=True)
+
+
+STAGES = ("ingest", "segment", "describe", "group", "classify")
+
+
+def _excluded(losses: pd.DataFrame) -> dict[str, int]:
+    sums = {name: int(losses[name].sum()) for name in REASONS}
+    return {reason: count for reason, count in sums.items() if count}
 
 
 def _failures(scope: _Scope) -> Any:
@@ -152,22 +226,7 @@ def _failures(scope: _Scope) -> Any:
 
 def _grouping(lake: Lake) -> dict[str, Any] | None:
     rows = lake.query("FROM grouping_current").to_pylist()
-    if not rows:
-        return None
-    row = rows[0]
-    tried = json.loads(row["scores_json"])["tried"]
-    chosen: Mapping[str, Any] = next((s for s in tried if s["k"] == row["k"]), {})
-    keys = (
-        "k method dataset silhouette margin calinski_harabasz davies_bouldin cophenetic "
-        "null_cophenetic stability_ari null_stability_ari reason particle_count unassigned_count"
-    )
-    return {
-        **{key: row[key] for key in keys.split()},
-        "null_silhouette": row["null_silhouette_mean"],
-        "null_silhouette_sd": chosen.get("null_silhouette_sd"),
-        "min_margin": json.loads(row["settings_json"])["min_margin"],
-        "scope": row["scope"],
-    }
+    return rows[0] if rows else None
 
 
 def _classifier(lake: Lake) -> dict[str, Any] | None:
@@ -175,23 +234,7 @@ def _classifier(lake: Lake) -> dict[str, Any] | None:
         "SELECT c.* FROM classifier_run c JOIN grouping_current USING (grouping_run_id) "
         "ORDER BY c.created_at DESC LIMIT 1"
     ).to_pylist()
-    if not rows or rows[0]["accuracy"] is None:
-        return None
-    row = rows[0]
-    confusion = json.loads(row["confusion_json"])
-    return {
-        "accuracy": row["accuracy"],
-        "null_accuracy": row["null_accuracy"],
-        "held_out_micrograph": row["accuracy_heldout_micrograph"],
-        "held_out_experiment": row["accuracy_heldout_experiment"],
-        "cv_accuracy_mean": row["cv_accuracy_mean"],
-        "cv_accuracy_sd": row["cv_accuracy_sd"],
-        "majority_accuracy": row["majority_accuracy"],
-        "confusion": confusion["counts"],
-        "classes": confusion["labels"],
-        "test_count": row["test_count"],
-        "wrong_count": row["wrong_count"],
-    }
+    return rows[0] if rows and rows[0]["accuracy"] is not None else None
 
 
 def _provenance(lake: Lake, started: float) -> dict[str, Any]:
@@ -200,8 +243,7 @@ def _provenance(lake: Lake, started: float) -> dict[str, Any]:
         "(SELECT string_agg(DISTINCT segmentation_run_id, ', ') FROM segmentation_current) "
         "AS segmentation_run, "
         "(SELECT string_agg(DISTINCT model_name || ' ' || model_id, ', ') "
-        "FROM shape_inference_current) AS shape_model, "
-        "(SELECT sum(wall_s) FROM work_unit) AS computing_s"
+        "FROM shape_inference_current) AS shape_model"
     ).to_pylist()[0]
     return {
         "nanolake_version": __version__,

@@ -39,7 +39,9 @@ class _Batch:
     """Shape group -> share of the grouped particles."""
 
 
-def batch_table(particles: pd.DataFrame, *, unit: str = "nm", by: str = "experiment") -> Any:
+def batch_table(
+    particles: pd.DataFrame, *, unit: str = "nm", by: str = "experiment"
+) -> pd.DataFrame:
     """Compare every pair of experiments; a row a pair, the likest in size first.
 
     Columns ``a, b``, ``n_a, n_b``, ``micrographs_a, micrographs_b`` (None: too few, the error is by
@@ -49,7 +51,8 @@ def batch_table(particles: pd.DataFrame, *, unit: str = "nm", by: str = "experim
     cumulative distributions, 0 to 1), ``group_overlap`` (sum over the shape groups of the smaller
     share; 1: the same mixture, None: not grouped) and ``size``: ``differs`` (the interval leaves
     out 0), ``alike`` (it lies within 5 % of mean a), ``differs slightly`` (both), ``open``
-    (neither: too few particles or micrographs to tell).
+    (neither: too few particles or micrographs to tell). ``by_micrograph``: whether both batches
+    have micrographs enough; else the interval is too narrow.
 
     Sizes are equivalent circular diameters in ``unit``. Experiments with fewer than two are left
     out.
@@ -114,6 +117,7 @@ def _pair(a: _Batch, b: _Batch) -> dict[str, Any]:
         "ks": kolmogorov(a.size, b.size),
         "group_overlap": _overlap(a.shares, b.shares),
         "size": size_verdict(low, high, mean_a),
+        "by_micrograph": a.micrographs is not None and b.micrographs is not None,
     }
 
 
@@ -151,19 +155,6 @@ def kolmogorov(a: ArrayLike, b: ArrayLike) -> float:
     at = np.concatenate([x, y])
     below = [np.searchsorted(v, at, side="right") / v.size for v in (x, y)]
     return float(np.abs(below[0] - below[1]).max())
-
-
-def pair_words(row: Any, unit: str) -> str:
-    """Say in one sentence how two batches compare in size."""
-    words = {
-        "alike": "of the same mean size within 5 %",
-        "differs slightly": "different in mean size, by less than 5 %",
-        "differs": "of different mean size",
-        "open": "not decided: the data allow no difference and one above 5 %",
-    }[row["size"]]
-    low, high = row["difference_low"], row["difference_high"]
-    signed = f"{row['difference']:+.2g} {unit} (95 % interval {low:+.2g} to {high:+.2g})"
-    return f"{row['a']} and {row['b']}: {words}; {signed.replace('-', '−')}"
 
 
 def share_table(

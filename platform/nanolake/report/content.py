@@ -1,8 +1,7 @@
-"""From `ReportData` to the words and tables of the report; nothing here knows of HTML."""
+"""From `ReportData` to what is derived from it: sizes, groups, tables, coordinates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,11 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nanolake.report import colours, columns, numbers
+from nanolake.report import colours, columns, evidence
+from nanolake.report.batches import batch_table, share_table
 from nanolake.report.data import ReportData, ReportError
-from nanolake.report.statistics import STATISTICS, ensemble, ensemble_table, group_table
+from nanolake.report.fits import fit_table
+from nanolake.report.statistics import ensemble, ensemble_table, group_table
+from nanolake.scaling import fit_scaling, raw_matrix
 
 Row = dict[str, Any]
+
+COMPARED = ("aspect_ratio", "circularity", "roundness", "solidity", "p", "d_mean", "L_ratio")
+"""Drawn together where no grouping says what it compared."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,12 @@ class Content:
         """(n,) shape group, 0 for none."""
         if "shape_group" not in self.particles:
             return np.zeros(len(self.particles), np.int64)
-        listed = [colours.group_number(g) for g in self.particles["shape_group"]]
-        return np.array(listed, np.int64)
+        return colours.group_numbers(self.particles["shape_group"], len(self.particles))
 
     @cached_property
     def whole(self) -> Row:
         """The ensemble of all particles."""
-        return ensemble(self.size)
+        return ensemble(self.size, micrographs=self.particles.get("micrograph_id"))
 
     @cached_property
     def ensembles(self) -> pd.DataFrame:
@@ -80,14 +84,89 @@ class Content:
             return pd.DataFrame()
         return group_table(self.particles, unit=self.unit)
 
+    @cached_property
+    def every_group_row(self) -> pd.DataFrame:
+        """`group_table` of every feature there is, empty without groups."""
+        if not self.grouped:
+            return pd.DataFrame()
+        return group_table(self.particles, unit=self.unit, listed=columns.every_quantity())
+
+    @cached_property
+    def other_features(self) -> list[columns.Quantity]:
+        """Features with values that are not among the main ones."""
+        main = {item.column for item in columns.QUANTITIES}
+        found = columns.shown(self.particles, self.unit, columns.every_quantity())
+        return [item for item in found if item.column not in main]
+
+    @cached_property
+    def fits(self) -> pd.DataFrame:
+        """`fit_table` of every feature by group."""
+        if self.particles.empty:
+            return pd.DataFrame()
+        found = columns.shown(self.particles, self.unit, columns.every_quantity())
+        return fit_table(self.particles, [item.column for item in found])
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """`batch_table`, empty where there are no two experiments with sizes."""
+        if self.particles.empty:
+            return pd.DataFrame()
+        return batch_table(self.particles, unit=self.unit)
+
+    @cached_property
+    def shares(self) -> pd.DataFrame:
+        """`share_table` of the shape groups."""
+        return share_table(self.particles["experiment"].tolist(), self.groups)
+
+    @cached_property
+    def grouping(self) -> Row | None:
+        """The grouping's row with its JSON unpacked."""
+        return evidence.unpack(self.data.grouping)
+
+    @cached_property
+    def compared(self) -> list[str]:
+        """Columns that the grouping compared and the particles have, else the main shape ones."""
+        asked = (self.grouping or {}).get("columns") or COMPARED
+        frame = self.particles
+        return [name for name in asked if name in frame and frame[name].notna().any()]
+
+    def points(self) -> NDArray[np.float64] | None:
+        """Return (n, c) coordinates as the grouping compared them; NaN where a value is missing.
+
+        None where fewer than three particles are complete. Fitted to the particles of this report,
+        which may be fewer than those of the grouping.
+        """
+        raw = raw_matrix(self.particles, self.compared)
+        if np.isfinite(raw).all(axis=1).sum() < 3:
+            return None
+        asked = (self.grouping or {}).get("settings") or {}
+        scaling = fit_scaling(
+            raw,
+            self.compared,
+            clip=asked.get("clip", 4.0),
+            decorrelate=asked.get("decorrelate", 0.5),
+            weights={f"{columns.SIZE}_nm": asked.get("size_weight", 0.5)},
+        )
+        return scaling.apply(raw) if scaling.columns else None
+
     def batches(self) -> dict[str, NDArray[np.float64]]:
         """Sizes by experiment."""
-        names = self.particles["experiment"]
-        return {str(name): self.size[(names == name).to_numpy()] for name in sorted(names.unique())}
+        return {name: self.size[own] for name, own in self._by_experiment().items()}
 
-    def parameters(self) -> list[NDArray[np.float64]] | None:
+    def micrographs_of_batches(self) -> dict[str, Any] | None:
+        """Return the micrograph of each size in `batches`; None where they are not known."""
+        if "micrograph_id" not in self.particles:
+            return None
+        names = self.particles["micrograph_id"].to_numpy()
+        return {name: names[own] for name, own in self._by_experiment().items()}
+
+    def _by_experiment(self) -> dict[str, NDArray[np.bool_]]:
+        names = self.particles["experiment"]
+        return {str(name): (names == name).to_numpy() for name in sorted(names.unique())}
+
+    def parameters(self) -> tuple[NDArray[np.float64], ...] | None:
         """Return p, d and L_ratio, or None where the shape network has not been run."""
-        found = [self._column(name) for name in ("p", "d", "L_ratio")]
+        found = tuple(self._column(name) for name in ("p", "d", "L_ratio"))
         return found if np.isfinite(np.stack(found)).all(axis=0).any() else None
 
     def _sizes(self, unit: str) -> NDArray[np.float64]:
@@ -103,148 +182,3 @@ class Content:
             raise ReportError(
                 f"column {name} of the particles must hold numbers: {error}"
             ) from None
-
-
-def summary(content: Content) -> str:
-    """Say in one or two sentences what was found."""
-    data, particles = content.data, content.particles
-    if particles.empty:
-        return f"No particles were found. {_losses(data)}"
-    count = numbers.counted(len(particles), "particle")
-    pictures = int(particles["micrograph_id"].nunique()) if "micrograph_id" in particles else 0
-    where = f" on {numbers.counted(pictures, 'micrograph')}" if pictures else ""
-    experiments = numbers.counted(int(particles["experiment"].nunique()), "experiment")
-    groups = int(np.unique(content.groups[content.groups > 0]).size)
-    parts = [f"{count}{where} of {experiments}", _mean_words(content)]
-    if groups:
-        parts.append(numbers.counted(groups, "shape group"))
-    return f"{'; '.join(part for part in parts if part)}. {_losses(data)}"
-
-
-def _mean_words(content: Content) -> str:
-    found = content.whole
-    if found["mean"] is None:
-        return ""
-    mean = numbers.plus_minus(found["mean"], found["mean_low"], found["mean_high"])
-    spread = numbers.fixed(found["sigma_over_d"], 2)
-    size = f"{mean} {content.unit}".replace(" ", "\N{NO-BREAK SPACE}")
-    return f"mean equivalent circular diameter {size}, σ/d\N{NO-BREAK SPACE}{spread}"
-
-
-def _losses(data: ReportData) -> str:
-    excluded = numbers.counted(sum(data.excluded.values()), "object")
-    failures = 0 if data.failures is None else len(data.failures)
-    one = failures == 1
-    failed = numbers.counted(failures, "file")
-    return (
-        f"{excluded[0].upper()}{excluded[1:]} excluded, {failed} {'has' if one else 'have'} failed."
-    )
-
-
-def size_note(content: Content) -> str:
-    """Say how many particles have no size in the report's unit, and why."""
-    if content.unit == "px":
-        return (
-            "The pixel size of these micrographs is not known: all lengths are in pixels, and "
-            "pictures of different magnification cannot be compared."
-        )
-    if not content.without_size:
-        return ""
-    lost = content.particles[~np.isfinite(content.size)]
-    pictures = int(lost["micrograph_id"].nunique()) if "micrograph_id" in lost else 0
-    where = f" on {numbers.counted(pictures, 'micrograph')}" if pictures else ""
-    return (
-        f"{numbers.counted(len(lost), 'particle')}{where} without a known pixel size "
-        f"{'is' if len(lost) == 1 else 'are'} left out of every figure in nm."
-    )
-
-
-def ensemble_rows(table: pd.DataFrame, weighting: str) -> list[Row]:
-    """Return the ensemble table as text, one number of decimals a column."""
-    if table.empty:
-        return []
-    chosen = table[table["weighting"] == weighting]
-    records = [{str(k): _none(v) for k, v in row.items()} for row in chosen.to_dict("records")]
-    lengths = numbers.column_decimals(_half(row, "mean") for row in records)
-    places = dict.fromkeys(STATISTICS, lengths)
-    places["sigma_over_d"] = numbers.column_decimals(_half(row, "sigma_over_d") for row in records)
-    return [
-        {
-            "name": row["experiment"],
-            "count": f"{row['N']:,}",
-            "cells": [_cell(row, name, places[name]) for name in STATISTICS],
-            "total": row["experiment"] == "All" and len(records) > 1,
-        }
-        for row in records
-    ]
-
-
-def _cell(row: Row, name: str, places: int) -> tuple[str, str]:
-    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    if value is None:
-        return numbers.ABSENT, ""
-    interval = f"{numbers.fixed(low, places)} – {numbers.fixed(high, places)}"
-    return numbers.fixed(value, places), interval
-
-
-def _half(row: Row, name: str) -> float | None:
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return None if low is None or high is None else 0.5 * (high - low)
-
-
-def _none(value: Any) -> Any:
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def group_cells(table: pd.DataFrame, unit: str) -> tuple[list[Row], list[Row]]:
-    """Return the heads (name, colour, count) and the rows (feature, mean ± sd a group) as text."""
-    heads = [
-        {
-            "name": colours.group_name(row["group"]),
-            "colour": colours.colour_of(row["group"]),
-            "count": f"{row['count']:,}",
-            "share": numbers.percent(row["share"]),
-        }
-        for row in table.to_dict("records")
-    ]
-    rows = []
-    for item in columns.QUANTITIES:
-        if f"{item.column}_mean" in table:
-            means, sds = table[f"{item.column}_mean"], table[f"{item.column}_sd"]
-            exact = all(mean == round(mean) for mean in means.dropna()) and not sds.any()
-            places = 0 if exact else numbers.column_decimals(sds.tolist())
-            cells = [_mean_sd(m, s, places) for m, s in zip(means, sds, strict=True)]
-            rows.append({"name": item.title, "cells": cells})
-    return heads, rows
-
-
-def _mean_sd(mean: float, sd: float, places: int) -> str:
-    if not np.isfinite(mean):
-        return numbers.ABSENT
-    spread = f" ± {numbers.fixed(sd, places)}" if np.isfinite(sd) else ""
-    return f"{numbers.fixed(mean, places)}{spread}"
-
-
-def rest(mapping: Mapping[str, Any], used: set[str]) -> list[tuple[str, str]]:
-    """Return what a mapping holds beside ``used``, as words and text; nothing nested."""
-    return [
-        (key.replace("_", " "), numbers.plain_value(value))
-        for key, value in mapping.items()
-        if key not in used and not isinstance(value, Mapping) and not _nested(value)
-    ]
-
-
-def _nested(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.ndim > 0
-    return isinstance(value, (list, tuple)) and any(isinstance(v, (Mapping, list)) for v in value)
-
-
-def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return provenance as words and text; a key that ends in ``_s`` is a time in seconds."""
-    rows = []
-    for key, value in provenance.items():
-        timed = key.endswith("_s") and isinstance(value, (int, float)) and value is not True
-        words = (key[:-2] if timed else key).replace("_", " ")
-        rows.append((words, numbers.duration(value) if timed else numbers.plain_value(value)))
-    return rows

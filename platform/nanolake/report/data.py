@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,14 +37,18 @@ class ReportMicrograph:
     """As stored in the lake; None: as many as ``labels`` holds."""
 
 
+OpenPictures = Callable[[Sequence[str]], Iterator[tuple[str, NDArray[Any], NDArray[Any]]]]
+"""From micrograph ids to (id, pixels (y, x), labels (y, x)), one at a time."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReportData:
     """Everything in one report.
 
     ``particles`` holds rows of the ``morphology`` view. Columns that are used where present:
     ``particle_id, micrograph_id, experiment, lab, sample, label, shape_group``,
-    ``equivalent_diameter_area_nm`` and ``_px``, ``area_nm2`` and ``area_px2``, and the shape
-    columns of `nanolake.report.columns`. A missing column is left out of the report, not guessed.
+    ``equivalent_diameter_area_nm`` and ``_px``, ``area_nm2`` and ``area_px2``, and every feature
+    of `nanolake.report.columns.every_quantity`. A missing column is left out, not guessed.
 
     ``grouping`` and ``classifier`` are rows of the tables ``grouping_run`` and ``classifier_run``
     as they are: their ``…_json`` columns are unpacked, as text or as values. Further numbers in
@@ -57,10 +61,16 @@ class ReportData:
     query: str = ""
     """The SQL or the words that chose the particles, shown as given."""
     micrographs: Sequence[ReportMicrograph] = ()
+    open_pictures: OpenPictures | None = None
+    """Reads further micrographs for examples of particles; None: those of ``micrographs``."""
     excluded: Mapping[str, int] = field(default_factory=dict)
     """Objects taken out by segmentation, reason -> count."""
+    losses: pd.DataFrame | None = None
+    """The same by experiment: ``experiment``, ``kept`` and a column a reason."""
     failures: pd.DataFrame | None = None
     """Columns ``path, stage, reason, message``."""
     grouping: Mapping[str, Any] | None = None
     classifier: Mapping[str, Any] | None = None
+    cost: pd.DataFrame | None = None
+    """``stage``, ``units`` of work done, ``failed``, ``computing_s`` over all workers."""
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -32,6 +32,8 @@ def unpack(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
     for tried in found.get("tried", []):
         if tried["k"] == found.get("k"):
             found.setdefault("null_silhouette_sd", tried.get("null_silhouette_sd"))
+    if settings:
+        found.setdefault("settings", settings)
     if "min_margin" in settings:
         found.setdefault("min_margin", settings["min_margin"])
     matrix = packed.get("confusion_json") or {}
@@ -168,9 +170,9 @@ GROUPING_SHOWN = {
     "k", "silhouette", "null_silhouette_mean", "null_silhouette_sd",
     "stability_ari", "null_stability_ari", "cophenetic", "null_cophenetic", "margin",
     "calinski_harabasz", "davies_bouldin", "stands_out", "min_margin", "tried", "finer",
-    "unit_key", "mlflow_run_id", "created_at",
+    "unit_key", "created_at", "settings", "reason",
 }  # fmt: skip
-CLASSIFIER_SHOWN = {"confusion", "classes", "unit_key", "mlflow_run_id", "created_at"} | {
+CLASSIFIER_SHOWN = {"confusion", "classes", "unit_key", "created_at", "settings"} | {
     key for _, keys, nulls in ACCURACIES for key in keys + nulls
 }
 

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nanolake.report import columns, evidence, numbers, pictures
-from nanolake.report.content import (
-    Content,
-    ensemble_rows,
-    group_cells,
-    provenance_rows,
-    rest,
-    size_note,
-    summary,
-)
+from nanolake.report import columns, evidence, numbers, words
+from nanolake.report.answers import answers
+from nanolake.report.content import Content
 from nanolake.report.data import ReportData, ReportError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from nanolake.report.drawings import Drawing, drawings
 
 TEMPLATE = "report.html.j2"
 MOST_FAILURES = 200
 """Rows of the failure table in the page; ``failures.csv`` holds all."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A picture of the report: the bytes of its file, and the words below it."""
-
-    name: str
-    kind: str
-    """``svg+xml``, ``png`` or ``jpeg``."""
-    data: bytes
-    caption: str
-    figure: Figure | None = None
-
-    @property
-    def source(self) -> str:
-        """The picture as a data URI."""
-        return f"data:image/{self.kind};base64,{base64.b64encode(self.data).decode('ascii')}"
-
-    @property
-    def file_name(self) -> str:
-        """Name of its own file."""
-        return f"{self.name}.{ {'svg+xml': 'svg', 'jpeg': 'jpg'}.get(self.kind, self.kind) }"
 
 
 def build_report(data: ReportData, out: Path | str, *, figures_dir: Path | None = None) -> Path:
@@ -60,9 +26,11 @@ def build_report(data: ReportData, out: Path | str, *, figures_dir: Path | None 
     out
         The HTML file; its folder is made where missing. An existing file is replaced.
     figures_dir
-        Where given, each figure is also written there as a file (SVG and PNG; overlays as JPEG),
-        and the tables as CSV: ``particles.csv`` (the rows as handed over), ``ensemble.csv``,
-        ``groups.csv``, ``failures.csv``.
+        Where given, each figure is also written there as a file (SVG and PNG; what is made of
+        pixels as JPEG or PNG), and the tables as CSV: ``particles`` (the rows as handed over),
+        ``ensemble``, ``groups`` (mean and sd of every feature), ``fits`` (normal and lognormal of
+        every feature and group), ``batches``, ``group_shares``, ``excluded``, ``cost``,
+        ``failures``.
 
     Raises
     ------
@@ -73,15 +41,15 @@ def build_report(data: ReportData, out: Path | str, *, figures_dir: Path | None 
     if target.suffix.lower() not in (".html", ".htm"):
         raise ReportError(f"the report is an HTML file: give a name ending in .html, not {target}")
     content = Content(data)
-    drawings = {drawing.name: drawing for drawing in _drawings(content)}
+    drawn = {drawing.name: drawing for drawing in drawings(content)}
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(_page(content, drawings), encoding="utf-8")
+    target.write_text(_page(content, drawn), encoding="utf-8")
     if figures_dir is not None:
-        _write_files(content, drawings, Path(figures_dir))
+        _write_files(content, drawn, Path(figures_dir))
     return target
 
 
-def _page(content: Content, drawings: dict[str, Drawing]) -> str:
+def _page(content: Content, drawn: dict[str, Drawing]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -91,48 +59,62 @@ def _page(content: Content, drawings: dict[str, Drawing]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE).render(_words(content, drawings)).lstrip()
+    page = environment.get_template(TEMPLATE)
+    return page.render(**_of_particles(content), **_of_the_run(content, drawn)).lstrip()
 
 
-def _words(content: Content, drawings: dict[str, Drawing]) -> dict[str, Any]:
-    data, ensembles = content.data, content.ensembles
-    heads, rows = group_cells(content.group_rows, content.unit)
+def _of_particles(content: Content) -> dict[str, Any]:
+    ensembles, every = content.ensembles, columns.every_quantity()
+    heads, rows = words.group_cells(content.group_rows)
+    other = tuple(item for item in every if item not in columns.QUANTITIES)
+    return {
+        "unit": content.unit,
+        "empty": content.particles.empty,
+        "summary": words.summary(content),
+        "answers": answers(content),
+        "size_note": words.size_note(content),
+        "interval_note": words.interval_note(ensembles),
+        "ensembles": [
+            ("Weighted by number", words.ensemble_rows(ensembles, "number")),
+            ("Weighted by area", words.ensemble_rows(ensembles, "area")),
+        ],
+        "pairs_of_batches": words.pair_rows(content.pairs),
+        "pair_count": len(content.pairs),
+        "group_heads": heads,
+        "group_rows": rows,
+        "other_rows": words.group_cells(content.every_group_row, other)[1],
+        "grouping": _grouping(content),
+        "classifier": _classifier(content),
+    }
+
+
+def _of_the_run(content: Content, drawn: dict[str, Drawing]) -> dict[str, Any]:
+    data = content.data
     failures = [] if data.failures is None else data.failures.to_dict("records")
     return {
         "data": data,
-        "unit": content.unit,
-        "empty": content.particles.empty,
-        "summary": summary(content),
-        "size_note": size_note(content),
-        "ensembles": [
-            ("Weighted by number", ensemble_rows(ensembles, "number")),
-            ("Weighted by area", ensemble_rows(ensembles, "area")),
-        ],
-        "drawings": drawings,
-        "overlays": [d for name, d in drawings.items() if name.startswith("overlay_")],
-        "group_heads": heads,
-        "group_rows": rows,
-        "grouping": _grouping(content),
-        "classifier": _classifier(content),
+        "drawings": drawn,
+        "overlays": [d for name, d in drawn.items() if name.startswith("overlay_")],
         "excluded": sorted(data.excluded.items(), key=lambda item: -item[1]),
         "failures": failures[:MOST_FAILURES],
         "failure_count": len(failures),
-        "provenance": provenance_rows(data.provenance),
+        "provenance": words.provenance_rows(data.provenance),
+        "cost": words.cost_words(data.cost, len(content.particles)),
         "fixed": numbers.fixed,
     }
 
 
 def _grouping(content: Content) -> dict[str, Any] | None:
-    grouping = evidence.unpack(content.data.grouping)
+    grouping = content.grouping
     if grouping is None:
         return None
-    state, words = evidence.grouping_verdict(grouping)
+    state, verdict = evidence.grouping_verdict(grouping)
     return {
         "state": state,
-        "words": words,
+        "words": verdict,
+        "reason": grouping.get("reason", ""),
         "pairs": evidence.grouping_pairs(grouping),
-        "rest": rest(grouping, evidence.GROUPING_SHOWN),
-        "k": grouping.get("k"),
+        "rest": words.rest(grouping, evidence.GROUPING_SHOWN),
     }
 
 
@@ -143,95 +125,34 @@ def _classifier(content: Content) -> dict[str, Any] | None:
     return {
         "words": evidence.classifier_words(classifier),
         "pairs": evidence.classifier_pairs(classifier),
-        "rest": rest(classifier, evidence.CLASSIFIER_SHOWN),
+        "rest": words.rest(classifier, evidence.CLASSIFIER_SHOWN),
     }
 
 
-def _drawings(content: Content) -> Iterator[Drawing]:
-    yield from _overlays(content)
-    if content.particles.empty:
-        return
-    for name, make, caption in _figures(content):
-        from nanolake.report.figures import to_svg
-
-        figure = make()
-        yield Drawing(name, "svg+xml", to_svg(figure), caption, figure)
-
-
-def _overlays(content: Content) -> Iterator[Drawing]:
-    shown = list(content.data.micrographs)[: pictures.MOST_MICROGRAPHS]
-    for number, micrograph in enumerate(shown, start=1):
-        caption = pictures.overlay_caption(micrograph)
-        data = pictures.overlay_jpeg(micrograph, content, len(shown))
-        yield Drawing(f"overlay_{number}", "jpeg", data, caption)
-    examples = pictures.montage_png(content, shown)
-    if examples is not None:
-        yield Drawing("montage", "png", examples, pictures.MONTAGE_CAPTION)
-
-
-def _figures(content: Content) -> Iterator[tuple[str, Callable[[], Figure], str]]:
-    from nanolake.report import figures
-
-    groups = content.groups if content.grouped else None
-    frame, unit = content.particles, content.unit
-    parameters, batches = content.parameters(), content.batches()
-    grouping = evidence.unpack(content.data.grouping) or {}
-    classifier = evidence.unpack(content.data.classifier) or {}
-    yield "sizes", lambda: figures.size_histogram(content.size, groups, unit), _SIZES
-    if len(batches) > 1:
-        yield "experiments", lambda: figures.batch_comparison_figure(batches, unit), _BATCHES
-    if parameters:
-        p, d, l_ratio = parameters
-        yield "parameters", lambda: figures.parameter_scatter(p, d, l_ratio, groups), _PARAMETERS
-    if columns.shown(frame, unit):
-        yield "features", lambda: figures.feature_histograms(frame, unit=unit), _FEATURES
-    if grouping.get("tried"):
-        tried, k = grouping["tried"], grouping.get("k")
-        yield "silhouette", lambda: figures.silhouette_figure(tried, k), _SILHOUETTE
-    matrix, names = classifier.get("confusion"), classifier.get("classes")
-    if matrix is not None:
-        yield "confusion", lambda: figures.confusion_figure(matrix, names), _CONFUSION
-
-
-_SIZES = (
-    "Size distribution. Bars: particles, stacked by shape group. Lines: normal and lognormal "
-    "distributions fitted to all particles by maximum likelihood; the smaller AIC fits better."
-)
-_BATCHES = (
-    "Experiments beside one another. Left: line from D10 to D90, box over the quartiles with the "
-    "median, black diamond the mean with its 95 % interval. Right: the same sizes, cumulative. "
-    "Colours stand for experiments here."
-)
-_PARAMETERS = (
-    "Shape parameters of the outline: curvature p (2 an ellipse; larger, flatter sides), number of "
-    "axes d, axis ratio L (1: equal axes). d is a whole number; its points are spread for sight."
-)
-_FEATURES = (
-    "Features by group: density (each group's area is 1) with a fitted normal. The axes leave out "
-    "the outermost half per cent at either end."
-)
-_SILHOUETTE = (
-    "Mean silhouette of every number of groups tried, beside that of data without structure of "
-    "the same covariance (band: three standard deviations)."
-)
-_CONFUSION = "Confusion matrix of the held-out particles; shading by share of the row."
-
-
-def _write_files(content: Content, drawings: dict[str, Drawing], folder: Path) -> None:
-    from nanolake.report.figures import to_png
+def _write_files(content: Content, drawn: dict[str, Drawing], folder: Path) -> None:
+    from nanolake.report.figures import to_png, to_svg
 
     folder.mkdir(parents=True, exist_ok=True)
-    for drawing in drawings.values():
-        (folder / drawing.file_name).write_bytes(drawing.data)
-        if drawing.figure is not None:
+    for drawing in drawn.values():
+        if drawing.figure is None:
+            (folder / drawing.file_name).write_bytes(drawing.data)
+        else:
+            (folder / f"{drawing.name}.svg").write_bytes(to_svg(drawing.figure))
             (folder / f"{drawing.name}.png").write_bytes(to_png(drawing.figure))
-    failures = content.data.failures
-    tables = {
-        "particles": content.data.particles,
-        "ensemble": content.ensembles,
-        "groups": content.group_rows,
-        "failures": failures,
-    }
-    for name, table in tables.items():
+    for name, table in _tables(content).items():
         if table is not None and len(table.columns):
             table.to_csv(folder / f"{name}.csv", index=False)
+
+
+def _tables(content: Content) -> dict[str, Any]:
+    return {
+        "particles": content.data.particles,
+        "ensemble": content.ensembles,
+        "groups": content.every_group_row,
+        "fits": content.fits,
+        "batches": content.pairs,
+        "group_shares": content.shares if content.grouped else None,
+        "excluded": content.data.losses,
+        "cost": content.data.cost,
+        "failures": content.data.failures,
+    }

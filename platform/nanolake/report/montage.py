@@ -29,19 +29,26 @@ class Crop:
     caption: str = ""
 
 
-def cut_crop(pixels: NDArray[Any], labels: NDArray[Any], label: int, *, caption: str = "") -> Crop:
+def cut_crop(
+    pixels: NDArray[Any],
+    labels: NDArray[Any],
+    label: int,
+    *,
+    caption: str = "",
+    box: tuple[int, int, int, int] | None = None,
+) -> Crop:
     """Cut a square about one label, half as large again as its bounding box.
+
+    ``box`` is the label's bounding box (y0, x0, y1, x1), the last ones just outside it; None looks
+    for it in the whole picture.
 
     ``pixels`` (y, x) should be stretched to uint8 for the whole picture (`overlay.stretch`), so
     that contrast is comparable between crops; other dtypes are stretched crop by crop. Where the
     square leaves the picture, the last row or column is repeated.
     """
-    rows, columns = np.nonzero(labels == label)
-    if rows.size == 0:
-        raise ReportError(f"label {label} is not in the label image")
-    side = int(1.5 * max(np.ptp(rows), np.ptp(columns))) + 6
-    y = (int(rows.min()) + int(rows.max())) // 2 - side // 2
-    x = (int(columns.min()) + int(columns.max())) // 2 - side // 2
+    y0, x0, y1, x1 = box or _find(labels, label)
+    side = int(1.5 * (max(y1 - y0, x1 - x0) - 1)) + 6
+    y, x = (y0 + y1 - 1) // 2 - side // 2, (x0 + x1 - 1) // 2 - side // 2
     down = np.clip(np.arange(y, y + side), 0, labels.shape[0] - 1)
     across = np.clip(np.arange(x, x + side), 0, labels.shape[1] - 1)
     window = np.ix_(down, across)
@@ -49,6 +56,13 @@ def cut_crop(pixels: NDArray[Any], labels: NDArray[Any], label: int, *, caption:
     cut = pixels[window]
     grey = cut if cut.dtype == np.uint8 else stretch(cut)
     return Crop(grey, (labels[window] == label) & ~outside, caption)
+
+
+def _find(labels: NDArray[Any], label: int) -> tuple[int, int, int, int]:
+    rows, columns = np.nonzero(labels == label)
+    if rows.size == 0:
+        raise ReportError(f"label {label} is not in the label image")
+    return int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1
 
 
 def montage(

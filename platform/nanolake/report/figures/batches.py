@@ -64,7 +64,7 @@ def batch_difference_figure(pairs: pd.DataFrame, unit: str = "nm") -> Figure:
     return figure
 
 
-def _difference(axes: Axes, row: int, pair: Mapping[str, Any]) -> None:
+def _difference(axes: Axes, row: int, pair: Mapping[Any, Any]) -> None:
     colour, marker, _ = VERDICTS[pair["size"]]
     low, value, high = (
         100.0 * pair[name] / pair["mean_a"]
@@ -80,7 +80,7 @@ def _difference(axes: Axes, row: int, pair: Mapping[str, Any]) -> None:
               ha="right" if side > 0 else "left", fontsize=style.SMALL, color=colour)  # fmt: skip
 
 
-def _pair_name(pair: Mapping[str, Any]) -> str:
+def _pair_name(pair: Mapping[Any, Any]) -> str:
     return style.literal(f"{style.shorten(pair['a'], 26)} → {style.shorten(pair['b'], 26)}")
 
 

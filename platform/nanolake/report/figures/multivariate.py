@@ -45,7 +45,7 @@ def parallel_coordinates_figure(
     table, numbers = np.clip(found.table, -ENDS, ENDS), found.groups
     figure = style.blank(9.0, 4.0)
     axes = style.plain(figure.add_subplot(), "", "Standard deviations from the mean")
-    places = np.arange(table.shape[1])
+    places = [float(i) for i in range(table.shape[1])]
     for number in colours.in_order(numbers):
         own = table[numbers == number]
         _sampled_lines(axes, own, number, MOST_LINES * len(own) / len(table), seed)
