@@ -39,6 +39,10 @@ class ModelError(NanolakeError, RuntimeError):
     """Model weights are missing, damaged or of the wrong kind."""
 
 
+class EngineError(NanolakeError, RuntimeError):
+    """Dask or Ray cannot be started or reached."""
+
+
 class PictureError(NanolakeError, ValueError):
     """A picture cannot be used. ``reason`` is a stable word for the failure table.
 

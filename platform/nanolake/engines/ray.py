@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any
 
 from nanolake.engines.protocol import ClosingEngine, Fault, Outcome, Task, attempt, describe
+from nanolake.errors import EngineError
 
 _DEATHS_ALONE = 2
 """An item is given up when so many actors in a row died with it alone in their hands."""
@@ -34,7 +35,14 @@ def start_ray(address: str | None = None, *, workers: int | None = None) -> bool
     # "local": without it Ray joins whatever other Ray runs on this machine.
     own: dict[str, Any] = {"address": "local", "num_cpus": workers, "include_dashboard": False}
     chosen: dict[str, Any] = {"address": address} if address else own
-    ray.init(logging_level="ERROR", log_to_driver=False, **chosen)
+    try:
+        ray.init(logging_level="ERROR", log_to_driver=False, **chosen)
+    except Exception as error:  # Ray raises a bare Exception where it did not start in time
+        where = f"reach Ray at {address}" if address else "start Ray on this machine"
+        raise EngineError(
+            f"cannot {where}: {error}; try again when the machine is less busy, or use the "
+            "engine serial"
+        ) from error
     return address is None
 
 

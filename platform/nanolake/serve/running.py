@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any
 from nanolake.errors import SettingsError
 from nanolake.serve.settings import ServeSettings
 
+_NAME = "nanolake"
+_LOOK_EVERY_S = 0.2
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -41,18 +43,17 @@ def run_service(
     lake: Path | None = None,
     ray: str | None = None,
     say: Callable[[str], None],
-    until: Callable[[], None] | None = None,
 ) -> None:
     """Start the service, say where it listens, and stop it again.
 
     Runs on a Ray of its own, or on the cluster at ``ray``, where it listens on the head node. Ends
-    when ``until`` returns; None: with SIGINT (Ctrl-C) or SIGTERM. Requests in progress are answered
-    first. Raises `SettingsError` where the port is taken.
+    with SIGINT (Ctrl-C) or SIGTERM: requests in progress are answered first. Call it from the main
+    thread. Raises `SettingsError` where the port is taken, `EngineError` where Ray does not start.
     """
     weights, source = choose_weights(lake, settings.weights)
     if ray is None:
         _require_free_port(settings)
-    with _stop_signals() as stopped, _serving(settings, weights, source, ray):
+    with _StopSignals() as signals, _serving(settings, weights, source, ray, signals):
         address = f"http://{settings.host}:{settings.port}"
         open_to_all = settings.host not in _LOOPBACK
         say(
@@ -61,13 +62,17 @@ def run_service(
             + ("whoever reaches this port is answered" if open_to_all else "this machine only")
             + "; Ctrl-C ends it"
         )
-        (until or stopped.wait)()
+        signals.wait()
     say("service stopped")
 
 
 @contextmanager
 def _serving(
-    settings: ServeSettings, weights: Path | None, source: str, address: str | None
+    settings: ServeSettings,
+    weights: Path | None,
+    source: str,
+    address: str | None,
+    signals: _StopSignals,
 ) -> Iterator[None]:
     import os
 
@@ -77,11 +82,14 @@ def _serving(
 
     cores = max(settings.replicas, len(os.sched_getaffinity(0)))
     started = start_ray(address, workers=cores)
+    signals.listen()  # Ray has put its own handlers in their place
     try:
         _start(settings, weights, source)
-        yield
+        try:
+            yield
+        finally:
+            _stop()
     finally:
-        _stop()
         if started:
             ray.shutdown()
 
@@ -99,41 +107,43 @@ def _start(settings: ServeSettings, weights: Path | None, source: str) -> None:
         logging_config=quiet,
     )
     app = application(settings, weights, source)
-    serve.run(app, name="nanolake", route_prefix="/", logging_config=quiet)
+    serve.run(app, name=_NAME, route_prefix="/", logging_config=quiet)
 
 
 def _stop() -> None:
+    """Let requests in progress end, and take the application away; a cluster's Serve stays."""
     from ray import serve
 
-    serve.shutdown()
+    serve.delete(_NAME)
 
 
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Set the event at SIGINT and SIGTERM, from the very start: a half-started Ray is ended too."""
-    stopped = threading.Event()
-    names = (signal.SIGINT, signal.SIGTERM)
-    before = {name: signal.signal(name, _raiser(stopped)) for name in names}
-    try:
-        yield stopped
-    except _Stopped:
-        pass
-    finally:
-        for name, handler in before.items():
+class _StopSignals:
+    """Notes SIGINT and SIGTERM for `wait`: raised amid Ray's compiled code they would do harm."""
+
+    _NAMES = (signal.SIGINT, signal.SIGTERM)
+
+    def __enter__(self) -> _StopSignals:
+        self._came = False
+        self._before = {name: signal.getsignal(name) for name in self._NAMES}
+        self.listen()
+        return self
+
+    def listen(self) -> None:
+        """Handle the signals, whoever handled them until now."""
+        for name in self._NAMES:
+            signal.signal(name, self._note)
+
+    def wait(self) -> None:
+        """Return when a signal has come; one that came while the service started counts."""
+        while not self._came:
+            time.sleep(_LOOK_EVERY_S)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._came = True
+
+    def __exit__(self, *raised: object) -> None:
+        for name, handler in self._before.items():
             signal.signal(name, handler)
-
-
-class _Stopped(BaseException):
-    """A signal asked for the end."""
-
-
-def _raiser(stopped: threading.Event) -> Callable[[int, Any], None]:
-    def stop(number: int, frame: Any) -> None:
-        if not stopped.is_set():  # a second Ctrl-C does not interrupt the stopping
-            stopped.set()
-            raise _Stopped
-
-    return stop
 
 
 def _require_free_port(settings: ServeSettings) -> None:
