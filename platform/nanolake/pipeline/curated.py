@@ -65,7 +65,7 @@ def export_selection(
     if about is None:
         raise LakeError(f"there is no selection {name!r}: make one with `nanolake select`")
     rows = _rows(lake, about)
-    good = rows["by_person"] | (rows["jaccard"] >= min_jaccard)
+    good = rows["by_person"] | (rows["p"].notna() & (rows["jaccard"] >= min_jaccard))
     kept = rows[good].sort_values("particle_id", ignore_index=True)
     if kept.empty:
         raise LakeError(
