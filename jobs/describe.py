@@ -8,16 +8,22 @@ On a cluster (every node sees the lake under the same path; see deploy/README.md
 
 from __future__ import annotations
 
-from nanolake.pipeline.describe import describe_lake
+from nanolake.pipeline.describe import DescribeSettings, describe_lake
 from nanolake.pipeline.job import DescribeJobSettings, exit_with, parse_job
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, open, run the stage, print the last line."""
     job = parse_job(__file__, __doc__, DescribeJobSettings, arguments, engine="ray")
-    lake, weights = job.lake(), job.settings.weights
+    settings = DescribeSettings(refine=job.settings.refine)
     with job.engine() as engine:
-        report = describe_lake(lake, weights, engine=engine, retry_failed=job.retry_failed)
+        report = describe_lake(
+            job.lake(),
+            job.settings.weights,
+            engine=engine,
+            settings=settings,
+            retry_failed=job.retry_failed,
+        )
     return job.finish(report.line(), report.failures)
 
 

@@ -95,5 +95,84 @@ def test_two_ray_actors_give_the_serial_rows(
     segment_lake(lake, engine=serial)
     with open_engine("ray", workers=2) as engine:
         describe_lake(lake, engine=engine)
-    for table in ("shape_inference", "shape_prediction"):
+    for table in ("shape_inference", "shape_prediction", "shape_refinement"):
         assert rows_of(lake, table) == rows_of(finished.lake, table), table
+
+
+def test_refinement_stands_beside_the_prediction(finished: Any) -> None:
+    from nanolake.pipeline.describe import REFINEMENT
+    from nanolake.shape.refine import METHOD
+
+    assert REFINEMENT == METHOD
+    rows = finished.lake.query(
+        "SELECT p.jaccard, r.jaccard AS refined, r.improved, r.p = p.p AS kept, r.method, "
+        "m.jaccard_refined AS shown FROM shape_prediction p "
+        "JOIN shape_refinement r USING (particle_id, model_id) "
+        "JOIN morphology m USING (particle_id)"
+    ).to_pylist()
+    count = finished.lake.query("SELECT count(*) AS n FROM particle").to_pylist()[0]["n"]
+    assert len(rows) == count
+    assert all(row["refined"] >= row["jaccard"] for row in rows)
+    assert all(row["kept"] for row in rows if not row["improved"])
+    assert all(row["shown"] == row["refined"] for row in rows)
+    assert {row["method"] for row in rows} == {METHOD}
+    assert sum(row["improved"] for row in rows) > count / 2
+
+
+def test_refining_later_adds_the_refinement_only(
+    empty_lake: Lake, discs: Any, write_tiff: Any, serial: Engine, tmp_path: Path, rows_of: Rows
+) -> None:
+    from nanolake.pipeline.describe import DescribeSettings
+
+    for number in range(2):
+        write_tiff(tmp_path / f"{number}.tif", discs(number))
+    ingest(empty_lake, read_source([tmp_path]), engine=serial)
+    segment_lake(empty_lake, engine=serial)
+    plain = DescribeSettings(refine=False)
+    first = describe_lake(empty_lake, engine=serial, settings=plain)
+    assert (first.done, dict(first.rows)) == (2, {"shape_prediction": 32})
+    assert empty_lake.query("FROM shape_refinement").num_rows == 0
+    before = rows_of(empty_lake, "shape_prediction"), rows_of(empty_lake, "shape_inference")
+
+    later = describe_lake(empty_lake, engine=serial)
+    assert (later.done, later.skipped, later.rows["shape_refinement"]) == (2, 0, 32)
+    assert before == (
+        rows_of(empty_lake, "shape_prediction"),
+        rows_of(empty_lake, "shape_inference"),
+    )
+    refined = rows_of(empty_lake, "shape_refinement")
+    assert len({row["particle_id"] for row in refined}) == len(refined) == 32
+
+    for settings in (None, plain):  # nothing is done twice, and nothing is taken away
+        again = describe_lake(empty_lake, engine=serial, settings=settings)
+        assert (again.done, again.skipped) == (0, 2)
+        assert "nothing to do" in again.line()
+    assert rows_of(empty_lake, "shape_refinement") == refined
+
+
+def test_particles_too_thin_for_the_crop_have_no_refinement() -> None:
+    from nanolake.pipeline.describe import DescribeItem, describe_micrograph
+    from nanolake.shape import cut
+
+    class OneImage:
+        def read(self, path: str) -> Any:
+            return labels
+
+    # A line 400 px long and 1 px wide, in a crop of 64 px: no pixel of the crop is half covered.
+    labels = np.zeros((40, 420), np.uint16)
+    labels[20, 10:410] = 1
+    labels[2:14, 2:14] = 2
+    assert cut(labels)[0].max() < 0.5
+    item = DescribeItem(
+        segmentation_id="s",
+        segmentation_run_id="r",
+        micrograph_id="m",
+        label_path="labels",
+        pixel_aspect=1.0,
+        unit_key="u",
+        refine=True,
+    )
+    made = describe_micrograph(item, OneImage(), ShapePredictor()).tables  # type: ignore[arg-type]
+    assert made["shape_prediction"].num_rows == 2
+    assert made["shape_prediction"].column("jaccard").to_pylist()[0] is None
+    assert made["shape_refinement"].column("label").to_pylist() == [2]

@@ -139,6 +139,13 @@ def describe(
     engine: EngineOption = "ray",
     workers: WorkersOption = None,
     ray: RayOption = None,
+    refine: Annotated[
+        bool,
+        typer.Option(
+            "--refine/--no-refine",
+            help="Also fit the outline from the prediction; stored beside it (shape_refinement).",
+        ),
+    ] = True,
     retry_failed: RetryOption = False,
     strict: StrictOption = False,
     as_json: JsonOption = False,
@@ -147,7 +154,7 @@ def describe(
     """Read p, d and L_ratio off every particle with the shape network."""
     from nanolake.console import progress_bars
     from nanolake.engines import open_engine
-    from nanolake.pipeline.describe import describe_lake
+    from nanolake.pipeline.describe import DescribeSettings, describe_lake
 
     opened = open_lake(lake)
     with (
@@ -155,7 +162,12 @@ def describe(
         open_engine(engine, workers=workers, address=ray) as pool,
     ):
         report = describe_lake(
-            opened, weights, engine=pool, progress=progress, retry_failed=retry_failed
+            opened,
+            weights,
+            engine=pool,
+            settings=DescribeSettings(refine=refine),
+            progress=progress,
+            retry_failed=retry_failed,
         )
     finish([report], as_json=as_json, strict=strict)
 

@@ -1,12 +1,19 @@
-"""Describe: label images -> p, d, L_ratio and the re-simulated overlap of every particle."""
+"""Describe: label images -> p, d, L_ratio and the re-simulated overlap of every particle.
+
+With refinement, the outline found from the prediction is stored beside it in the same unit of work.
+What was described without is refined by a unit of its own; nothing is predicted or stored twice.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from nanolake.contracts import conform
 from nanolake.engines import Engine
@@ -14,15 +21,28 @@ from nanolake.errors import ModelError
 from nanolake.pipeline.segment import particle_ids
 from nanolake.pipeline.work import Job, Made, StageReport, new_run_id, run_jobs
 from nanolake.progress import Progress, silent
-from nanolake.shape import ShapePredictor, predict_particles
+from nanolake.settings import Settings
+from nanolake.shape import ShapePredictor, predict_particles, refine_particles
 from nanolake.storage import ImageStore, Lake, unit_key
 
 STAGE = "describe"
+REFINEMENT = "jaccard-1"
+"""`nanolake.shape.refine.METHOD`, without its compiled code; also named in the view morphology."""
+
+
+class DescribeSettings(Settings):
+    """What is found out about the shape of a particle."""
+
+    refine: bool = True
+    """Also fit the outline from the network's prediction, and store it beside the prediction."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DescribeItem:
-    """One segmented micrograph. ``pixel_aspect`` is pixel height over pixel width."""
+    """One segmented micrograph. ``pixel_aspect`` is pixel height over pixel width.
+
+    ``predict`` False: its predictions are in the lake already, only the refinement is missing.
+    """
 
     segmentation_id: str
     segmentation_run_id: str
@@ -30,6 +50,8 @@ class DescribeItem:
     label_path: str
     pixel_aspect: float
     unit_key: str
+    predict: bool = True
+    refine: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,35 +69,51 @@ class DescribeTask:
 
 
 def describe_micrograph(item: DescribeItem, store: ImageStore, predictor: ShapePredictor) -> Made:
-    """Predict every particle of one label image and return the rows."""
+    """Predict, and refine where asked for, every particle of one label image; return the rows."""
     started = time.perf_counter()
     labels = store.read(item.label_path)
-    shapes = predict_particles(None, labels, predictor, pixel_aspect=item.pixel_aspect)
+    refined = None
+    if item.refine:
+        shapes, refined = refine_particles(labels, predictor, pixel_aspect=item.pixel_aspect)
+    else:
+        shapes = predict_particles(None, labels, predictor, pixel_aspect=item.pixel_aspect)
     ids = {
         "segmentation_id": item.segmentation_id,
         "model_id": predictor.model_id,
-        "model_name": predictor.name,
         "unit_key": item.unit_key,
         "created_at": datetime.now(UTC),
     }
-    predictions = {
-        **shapes,
-        **ids,
+    places = {
         "micrograph_id": item.micrograph_id,
         "segmentation_run_id": item.segmentation_run_id,
         "particle_id": particle_ids(item.segmentation_id, shapes["label"]),
     }
-    row = {
-        **ids,
-        "particle_count": len(shapes["label"]),
-        "wall_s": time.perf_counter() - started,
-    }
-    return Made(
-        tables={
-            "shape_inference": conform("shape_inference", row),
-            "shape_prediction": conform("shape_prediction", predictions),
+    tables = {}
+    if item.predict:
+        named = {**ids, "model_name": predictor.name}
+        row = {
+            **named,
+            "particle_count": len(shapes["label"]),
+            "refinement": REFINEMENT if item.refine else None,
+            "wall_s": time.perf_counter() - started,
         }
-    )
+        tables["shape_inference"] = conform("shape_inference", row)
+        predictions = {**shapes, **places, **named}
+        tables["shape_prediction"] = conform("shape_prediction", predictions)
+    if refined is not None:
+        rows = {**refined, **places, **ids, "method": REFINEMENT}
+        tables["shape_refinement"] = conform("shape_refinement", _fitted(rows))
+    return Made(tables=tables)
+
+
+def _fitted(rows: dict[str, Any]) -> dict[str, Any]:
+    """Leave out particles that no outline was fitted into: too thin for a pixel of the crop."""
+    keep = np.isfinite(rows["jaccard"])
+    count = keep.size
+    return {
+        name: np.asarray(values)[keep] if np.ndim(values) and len(values) == count else values
+        for name, values in rows.items()
+    }
 
 
 def describe_lake(
@@ -83,27 +121,59 @@ def describe_lake(
     weights: Path | None = None,
     *,
     engine: Engine,
+    settings: DescribeSettings | None = None,
     run_id: str | None = None,
     progress: Progress = silent,
     retry_failed: bool = False,
 ) -> StageReport:
     """Describe every current particle that this model has not described yet.
 
-    ``weights`` None means the lake's champion, or the shipped network where there is none.
+    ``weights`` None means the lake's champion, or the shipped network where there is none. With
+    ``settings.refine``, particles that were described without are refined as well.
     """
+    settings = settings or DescribeSettings()
     chosen = weights or champion(lake)
     model_id = ShapePredictor(chosen).model_id
-    return run_jobs(
+    task = DescribeTask(pixels_root=str(lake.images.root), weights=str(chosen) if chosen else None)
+    common: dict[str, Any] = {
+        "stage": STAGE,
+        "run_id": run_id or new_run_id(),
+        "progress": progress,
+        "retry_failed": retry_failed,
+    }
+    refined = ("shape_refinement",) if settings.refine else ()
+    report = run_jobs(
         lake,
         engine,
-        DescribeTask(pixels_root=str(lake.images.root), weights=str(chosen) if chosen else None),
-        _jobs(lake, model_id),
-        stage=STAGE,
-        run_id=run_id or new_run_id(),
+        task,
+        _jobs(lake, model_id, refine=settings.refine),
         current=("shape_inference", "segmentation_id"),
-        progress=progress,
-        retry_failed=retry_failed,
-        shown_rows=("shape_prediction",),
+        shown_rows=("shape_prediction", *refined),
+        **common,
+    )
+    missing = _unrefined(lake, model_id) if settings.refine else []
+    if not missing:
+        return report
+    later = run_jobs(lake, engine, task, missing, shown_rows=refined, **common)
+    return _joined(report, later)
+
+
+def _joined(report: StageReport, later: StageReport) -> StageReport:
+    """Return one report of what was described and of what was refined later.
+
+    Counts are added; what was refined later is no longer counted as found in the lake.
+    """
+    counts = [field.name for field in fields(StageReport) if field.type == "int"]
+    total = {name: getattr(report, name) + getattr(later, name) for name in counts}
+    total["skipped"] = report.skipped - later.done - later.failed - later.failed_before - later.busy
+    rows = {name: report.rows.get(name, 0) + later.rows.get(name, 0)
+            for name in [*report.rows, *later.rows]}  # fmt: skip
+    return replace(
+        report,
+        **total,
+        rows=rows,
+        failures=report.failures + later.failures,
+        wall_s=report.wall_s + later.wall_s,
     )
 
 
@@ -122,22 +192,42 @@ def champion(lake: Lake) -> Path | None:
     return path
 
 
-def _jobs(lake: Lake, model_id: str) -> list[Job]:
+_SEGMENTED = (
+    "SELECT s.segmentation_id, s.segmentation_run_id, s.micrograph_id, s.label_path, "
+    "coalesce(m.pixel_size_y_nm / m.pixel_size_x_nm, 1.0) AS pixel_aspect "
+    "FROM segmentation_current s JOIN micrograph_current m USING (micrograph_id) "
+)
+
+
+def _jobs(lake: Lake, model_id: str, *, refine: bool) -> list[Job]:
+    rows = lake.query(f"{_SEGMENTED} ORDER BY s.segmentation_id").to_pylist()
+    return [_job(row, unit_key(STAGE, row["segmentation_id"], model_id), refine=refine)
+            for row in rows]  # fmt: skip
+
+
+def _unrefined(lake: Lake, model_id: str) -> list[Job]:
+    """Return jobs for what this model described in a unit that did not refine."""
     rows = lake.query(
-        "SELECT s.segmentation_id, s.segmentation_run_id, s.micrograph_id, s.label_path, "
-        "coalesce(m.pixel_size_y_nm / m.pixel_size_x_nm, 1.0) AS pixel_aspect "
-        "FROM segmentation_current s JOIN micrograph_current m USING (micrograph_id) "
-        "ORDER BY s.segmentation_id"
+        f"{_SEGMENTED} WHERE s.segmentation_id IN (SELECT segmentation_id FROM shape_inference "
+        "WHERE model_id = $model GROUP BY segmentation_id "
+        "HAVING count(*) FILTER (refinement = $method) = 0) ORDER BY s.segmentation_id",
+        {"model": model_id, "method": REFINEMENT},
     ).to_pylist()
-    jobs = []
-    for row in rows:
-        key = unit_key(STAGE, row["segmentation_id"], model_id)
-        jobs.append(
-            Job(
-                key=key,
-                subject=row["label_path"],
-                item=DescribeItem(unit_key=key, **row),
-                micrograph_id=row["micrograph_id"],
-            )
+    return [
+        _job(
+            row,
+            unit_key("refine", row["segmentation_id"], model_id, REFINEMENT),
+            predict=False,
+            refine=True,
         )
-    return jobs
+        for row in rows
+    ]
+
+
+def _job(row: dict[str, Any], key: str, *, refine: bool, predict: bool = True) -> Job:
+    return Job(
+        key=key,
+        subject=row["label_path"],
+        item=DescribeItem(unit_key=key, predict=predict, refine=refine, **row),
+        micrograph_id=row["micrograph_id"],
+    )

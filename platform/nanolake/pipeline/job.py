@@ -32,6 +32,8 @@ class DescribeJobSettings(Settings):
 
     weights: Path | None = None
     """ONNX file of the shape network; null: the lake's champion, or the shipped network."""
+    refine: bool = True
+    """Also fit the outline from the network's prediction, and store it beside the prediction."""
 
 
 class PredictJobSettings(Settings):

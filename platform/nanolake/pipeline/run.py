@@ -14,7 +14,7 @@ from nanolake.errors import LakeError
 from nanolake.group import GroupSettings
 from nanolake.ingest import IngestSettings, SampleSheet
 from nanolake.pipeline.classify import classify_lake
-from nanolake.pipeline.describe import describe_lake
+from nanolake.pipeline.describe import DescribeSettings, describe_lake
 from nanolake.pipeline.forecast import Forecast
 from nanolake.pipeline.group import group_lake
 from nanolake.pipeline.ingest import ingest
@@ -34,6 +34,8 @@ class RunSettings(Settings):
     """Which pictures are usable, which pixel sizes believable."""
     segment: SegmentSettings = SegmentSettings()
     """How particles are found."""
+    describe: DescribeSettings = DescribeSettings()
+    """What is found out about the shape of a particle."""
     group: GroupSettings = GroupSettings()
     """How particles are divided into shape groups."""
     classify: ClassifySettings = ClassifySettings()
@@ -111,7 +113,7 @@ def run_all(
         note(segment_lake(lake, settings.segment, engine=engine, on_forecast=on_forecast, **common))
     before_describe()
     with open_engine(engines.describe, workers=engines.workers, address=engines.ray) as engine:
-        note(describe_lake(lake, weights, engine=engine, **common))
+        note(describe_lake(lake, weights, engine=engine, settings=settings.describe, **common))
     counts = _counts(lake)
     path = None
     if counts["particles"]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nanolake.shape.crops import CROP_PX, cut
     from nanolake.shape.predictor import ShapePredictor, predict_particles
+    from nanolake.shape.refine import refine_outlines, refine_particles
     from nanolake.shape.resimulate import redraw
     from nanolake.shape.settings import ShapeTrainSettings
 
@@ -21,6 +22,8 @@ __all__ = [
     "cut",
     "predict_particles",
     "redraw",
+    "refine_outlines",
+    "refine_particles",
 ]
 
 _HOME = {
@@ -30,6 +33,8 @@ _HOME = {
     "cut": "crops",
     "predict_particles": "predictor",
     "redraw": "resimulate",
+    "refine_outlines": "refine",
+    "refine_particles": "refine",
 }
 
 

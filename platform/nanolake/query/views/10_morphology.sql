@@ -13,6 +13,8 @@ SELECT
     p.* EXCLUDE (unit_key, created_at),
     sp.p, sp.d, list_inner_product(sp.d_probability, [1, 2, 3, 4, 5, 6]::FLOAT[]) AS d_mean,
     sp.L_ratio, sp.log_p_sd, sp.L_ratio_sd, sp.d_confidence, sp.phi_rad, sp.jaccard,
+    sr.p AS p_refined, sr.d AS d_refined, sr.L_ratio AS L_ratio_refined,
+    sr.jaccard AS jaccard_refined,
     sp.model_id,
     coalesce(ga.shape_group, gp.shape_group) AS shape_group,
     CASE WHEN ga.particle_id IS NOT NULL THEN 'grouping'
@@ -38,6 +40,8 @@ JOIN lab_current l ON l.lab_id = e.lab_id
 LEFT JOIN sample_current sa ON sa.sample_id = e.sample_id
 LEFT JOIN shape_inference_current si ON si.segmentation_id = p.segmentation_id
 LEFT JOIN shape_prediction sp ON sp.particle_id = p.particle_id AND sp.model_id = si.model_id
+LEFT JOIN shape_refinement sr
+    ON sr.particle_id = p.particle_id AND sr.model_id = si.model_id AND sr.method = 'jaccard-1'
 LEFT JOIN group_assignment ga
     ON ga.particle_id = p.particle_id
     AND ga.grouping_run_id = (SELECT grouping_run_id FROM grouping_current)
