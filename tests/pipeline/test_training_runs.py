@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -294,7 +295,9 @@ def test_exported_crops_are_what_the_network_is_shown(lake_copy: Lake, tmp_path:
     with np.load(path) as file:
         made = {name: file[name] for name in file.files}
     rows = lake_copy.query(
-        "SELECT particle_id, p, d, L_ratio, jaccard FROM morphology ORDER BY particle_id"
+        "SELECT m.particle_id, m.L_ratio, m.d, coalesce(r.p, m.p) AS p, "
+        "coalesce(r.jaccard, m.jaccard) AS jaccard FROM morphology m "
+        "LEFT JOIN shape_refinement r USING (particle_id, model_id) ORDER BY particle_id"
     ).to_pandas()
     rows = rows[(rows["jaccard"] >= 0.8) | (rows["particle_id"] == labelled)]
     assert list(made["particle_id"]) == list(rows["particle_id"])
@@ -303,15 +306,34 @@ def test_exported_crops_are_what_the_network_is_shown(lake_copy: Lake, tmp_path:
     assert list(made["by_person"]) == list(rows["particle_id"] == labelled)
     (mine,) = np.flatnonzero(made["by_person"])
     assert (made["p"][mine], made["d"][mine], made["l_ratio"][mine]) == (5.0, 3, 0.25)
-    # The stored prediction is the network's answer to the same crops: 8 bits change it little.
     others = ~made["by_person"]
-    found = ShapePredictor()(made["crops"][others].astype(np.float32) / 255)
-    np.testing.assert_allclose(found["L_ratio"], made["l_ratio"][others], atol=0.03)
-    assert np.mean(found["d"] == made["d"][others]) > 0.95
+    np.testing.assert_allclose(made["p"][others], rows["p"].clip(upper=69.0)[others], rtol=1e-5)
+    # The stored prediction is the network's answer to the same crops: 8 bits change it little.
+    found = ShapePredictor()(made["crops"].astype(np.float32) / 255)
+    np.testing.assert_allclose(found["L_ratio"], rows["L_ratio"], atol=0.03)
+    assert np.mean(found["d"] == rows["d"]) > 0.95
     about = json.loads(str(made["about"]))
     assert (about["selection"], about["version"], about["by_person"]) == ("all", 1, 1)
     assert about["by_network"] == others.sum()
     assert about["left_out"] == lake_copy.query(everything).num_rows - len(rows)
+
+
+def test_a_refined_prediction_is_learned_from_before_the_raw_one(
+    lake_copy: Lake, tmp_path: Path
+) -> None:
+    row = lake_copy.query(
+        "SELECT particle_id, segmentation_id, micrograph_id, segmentation_run_id, model_id, label "
+        "FROM shape_prediction ORDER BY particle_id LIMIT 1"
+    ).to_pylist()[0]
+    shape = {"p": 3.5, "d": 4, "L_ratio": 0.9, "phi_rad": 0.1, "jaccard": 0.99}
+    stamp = {"method": "by hand", "unit_key": "u", "created_at": datetime(2100, 1, 1, tzinfo=UTC)}
+    lake_copy.commit({"shape_refinement": [{**row, **shape, **stamp}]}, message="refined by hand")
+    select_particles(lake_copy, "some", ONE)
+    with np.load(export_selection(lake_copy, "some", tmp_path, min_jaccard=0.5)) as file:
+        (mine,) = np.flatnonzero(file["particle_id"] == row["particle_id"])
+        assert (file["p"][mine], file["d"][mine]) == (3.5, 4)
+        assert file["l_ratio"][mine] == pytest.approx(0.9)
+        assert json.loads(str(file["about"]))["refined"] >= 1
 
 
 def test_nothing_good_enough_to_learn_from(lake_copy: Lake, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Curated particles of a lake as training data: their mask crops and the triple of each, one file.
 
 The triple is a person's where the selection has one. Else it is what a network has answered before
-(self-training), and only where that re-draws the mask well enough.
+(self-training), refined on the mask where the lake has that, and only where it re-draws the mask
+well enough.
 """
 
 from __future__ import annotations
@@ -88,9 +89,10 @@ def _rows(lake: Lake, about: Mapping[str, Any]) -> pd.DataFrame:
     found = lake.query(
         "SELECT x.particle_id, pa.label, s.label_path, x.p IS NOT NULL AS by_person, "
         "coalesce(m.pixel_size_y_nm / m.pixel_size_x_nm, 1.0) AS aspect, "
-        "coalesce(x.p, sp.p) AS p, coalesce(x.d, sp.d) AS d, "
-        "coalesce(x.L_ratio, sp.L_ratio) AS L_ratio, "
-        "coalesce(sp.jaccard, 0.0) AS jaccard, sp.model_id "
+        "coalesce(x.p, sr.p, sp.p) AS p, coalesce(x.d, sr.d, sp.d) AS d, "
+        "coalesce(x.L_ratio, sr.L_ratio, sp.L_ratio) AS L_ratio, "
+        "coalesce(sr.jaccard, sp.jaccard, 0.0) AS jaccard, sp.model_id, "
+        "x.p IS NULL AND sr.p IS NOT NULL AS refined "
         "FROM selection_particle x JOIN particle pa USING (particle_id) "
         "JOIN (SELECT DISTINCT ON (segmentation_id) * FROM segmentation) s "
         "ON s.segmentation_id = pa.segmentation_id "
@@ -98,6 +100,9 @@ def _rows(lake: Lake, about: Mapping[str, Any]) -> pd.DataFrame:
         "LEFT JOIN shape_inference_current si ON si.segmentation_id = pa.segmentation_id "
         "LEFT JOIN shape_prediction sp "
         "ON sp.particle_id = x.particle_id AND sp.model_id = si.model_id "
+        "LEFT JOIN (SELECT DISTINCT ON (particle_id, model_id) * FROM shape_refinement "
+        "ORDER BY particle_id, model_id, created_at DESC) sr "
+        "ON sr.particle_id = x.particle_id AND sr.model_id = si.model_id "
         "WHERE x.selection = ? AND x.selection_version = ? ORDER BY x.particle_id",
         [about["selection"], about["selection_version"]],
     )
@@ -129,6 +134,7 @@ def _about(
         "count": len(kept),
         "by_person": int(kept["by_person"].sum()),
         "by_network": len(guessed),
+        "refined": int(guessed["refined"].sum()),
         "left_out": len(rows) - len(kept),
         "models": sorted(guessed["model_id"].unique()),
         "min_jaccard": min_jaccard,

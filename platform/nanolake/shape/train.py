@@ -219,9 +219,9 @@ def _curated_lines(about: Mapping[str, Any], share: float) -> list[str]:
         models = ", ".join(f"`{model}`" for model in about["models"])
         lines.append(
             f"**Self-training**: the other {about['by_network']:,} carry what a network ({models}) "
-            f"had answered, kept where it re-draws the mask with a Jaccard of "
-            f"{about['min_jaccard']} or more. No person has checked these; they repeat that "
-            "network's mistakes, and no score below can show it."
+            f"had answered ({about['refined']:,} of them refined on the mask), kept where it "
+            f"re-draws the mask with a Jaccard of {about['min_jaccard']} or more. No person has "
+            "checked these; they repeat that network's mistakes, and no score below can show it."
         )
     return lines
 
