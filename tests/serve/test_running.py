@@ -215,7 +215,7 @@ def test_weights_are_those_named_else_the_champion_else_the_shipped(finished: An
     assert choose_weights(None, None) == (None, "shipped with nanolake")
     assert choose_weights(finished.lake.root, None) == (None, "shipped with nanolake")
     assert choose_weights(finished.lake.root, SHIPPED) == (SHIPPED, f"file {SHIPPED}")
-    with pytest.raises(ModelError, match="nowhere.onnx"):
+    with pytest.raises(ModelError, match=r"nowhere\.onnx"):
         choose_weights(None, Path("nowhere.onnx"))
 
 

@@ -25,6 +25,7 @@ def kinds() -> Mapping[str, type[Settings]]:
     from nanolake.pipeline.run import RunSettings
     from nanolake.segment import SegmentSettings
     from nanolake.segment.learned.settings import SegmenterTrainSettings
+    from nanolake.serve.settings import ServeSettings
     from nanolake.shape import ShapeTrainSettings
 
     return {
@@ -36,6 +37,7 @@ def kinds() -> Mapping[str, type[Settings]]:
         "report": ReportJobSettings,
         "run": RunSettings,
         "segment": SegmentSettings,
+        "serve": ServeSettings,
         "train_segmenter": SegmenterTrainSettings,
         "train_shape": ShapeTrainSettings,
     }
