@@ -28,6 +28,9 @@ from nanolake.scaling import structureless
 ROWS_PER_GROUP = 5
 """No K is tried that leaves fewer rows than this to a group on average."""
 NULL_SDS = 3.0
+LEAST_MARGIN = {"gaussian_mixture": 0.1}
+"""A mixture fits the shape of one skewed population better than that of its null, and stood up to
+0.064 above it on eight columns; on the demo's six experiments it stands 0.39 to 0.44 above."""
 
 DrawNull = Callable[[np.random.Generator], Floats]
 """Draws as many points (n, c) as the sample has, of one population like the sample's."""
@@ -185,7 +188,12 @@ class Choice:
 
 def stands_above(score: KScore | FinerScore, settings: GroupSettings) -> bool:
     """Return whether a silhouette is further above its null than chance and the setting allow."""
-    return score.margin >= max(settings.min_margin, NULL_SDS * score.null_silhouette_sd)
+    return score.margin >= max(least_margin(settings), NULL_SDS * score.null_silhouette_sd)
+
+
+def least_margin(settings: GroupSettings) -> float:
+    """Return the margin that is asked of the settings' method."""
+    return max(settings.min_margin, LEAST_MARGIN.get(settings.method, 0.0))
 
 
 def choose_k(scan: Scan) -> Choice:
@@ -241,5 +249,5 @@ def _no_groups(scores: tuple[KScore, ...], settings: GroupSettings) -> str:
     best = max(scores, key=lambda score: score.margin)
     return (
         f"no groups: the silhouette furthest above data without structure, {best.silhouette:.3f} "
-        f"at K={best.k}, is {best.margin:.3f} above it; {settings.min_margin} is asked"
+        f"at K={best.k}, is {best.margin:.3f} above it; {least_margin(settings)} is asked"
     )
