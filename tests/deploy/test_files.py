@@ -79,6 +79,18 @@ def test_kubernetes_starts_dask_as_compose_does(name: str) -> None:
     assert pod["containers"][0]["args"] == defaults(COMPOSE["services"][name]["command"], {})
 
 
+def test_kubernetes_starts_the_service_as_compose_does() -> None:
+    found = manifests("serve.yaml")
+    container = found["Deployment/nanolake-serve"]["spec"]["template"]["spec"]["containers"][0]
+    service = COMPOSE["services"]["service"]
+    assert container["args"] == defaults(service["command"], {})
+    port = found["Service/nanolake-serve"]["spec"]["ports"][0]["port"]
+    probe = container["readinessProbe"]["httpGet"]
+    assert service["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f":{port}{probe['path']}'" in " ".join(defaults(service["healthcheck"]["test"], {}))
+    assert (probe["port"], probe["path"]) == (port, "/health")
+
+
 def test_kubernetes_job_takes_the_words_that_the_scripts_name() -> None:
     command = manifests("job.yaml")["Job/None"]["spec"]["template"]["spec"]["containers"][0]
     assert "WORDS" in command["command"][-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -133,6 +135,17 @@ def test_ray_nodes_take_a_submitted_job_and_describe_the_lake(
         timeout=60,
     )
     assert without.returncode != 0  # the wrong secret opens nothing
+
+
+@pytest.mark.ray
+def test_the_service_answers(start: Starter, port: Port) -> None:
+    number = port()
+    part = start("service", BIND="127.0.0.1", SERVE_PORT=number)
+    with urlopen(f"http://127.0.0.1:{number}/model", timeout=20) as answer:
+        assert json.load(answer)["source"] == "shipped with nanolake"
+    part.stop()
+    with pytest.raises(OSError, match="refused"):
+        urlopen(f"http://127.0.0.1:{number}/health", timeout=5)
 
 
 def submit(address: str, command: str, env: Mapping[str, str]) -> None:
