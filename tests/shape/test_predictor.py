@@ -109,7 +109,7 @@ def test_bad_weights_and_crops(predictor: ShapePredictor, tmp_path: Path) -> Non
 
 
 def test_shipped_files_belong_together(predictor: ShapePredictor) -> None:
-    assert SHIPPED.stat().st_size < 1_000_000
+    assert SHIPPED.stat().st_size < 4_000_000
     assert predictor.model_id in SHIPPED.with_suffix(".md").read_text(encoding="utf-8")
     details = json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))
     assert details["settings"] == predictor.card["settings"]

@@ -19,7 +19,7 @@ class ShapeTrainSettings(Settings):
     """Name of the run in its folder: started again under the same name, it resumes."""
     seed: int = Field(default=20221, ge=0)
     """Seed of the simulated crystals and of the first weights."""
-    epochs: int = Field(default=30, ge=1)
+    epochs: int = Field(default=40, ge=1)
     """Rounds; a checkpoint is written after each."""
     crops_per_epoch: int = Field(default=32_768, ge=16)
     """Crops a round, over all workers."""
