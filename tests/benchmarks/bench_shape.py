@@ -83,7 +83,7 @@ class Scored:
             f"{int(keep.sum()):,}",
             *(f"{t['jaccard'][keep].mean():.3f}" for t in (self.raw, self.refined)),
             *(f"{np.nanmean(t['mask_jaccard'][keep]):.3f}" for t in (self.raw, self.refined)),
-            f"{rms(self.log_error()[small]):.3f}",
+            f"{rms(self.log_error()[small]):.3f}" if small.any() else "-",
             f"{rms(self.l_error()[keep]):.3f}",
             f"{100 * np.mean((self.raw['d'] == self.truth.d)[angular]):.1f} %",
         ]
