@@ -125,7 +125,7 @@ class Tally:
             rng = np.random.default_rng([seed, width])
             rows = table(draw(rng, width), dataset)
             for null in ("one_peak", "normal") if method == "kmeans" else ("one_peak",):
-                settings = GroupSettings(dataset=dataset, method=method, null=null, **QUICK)
+                settings = GroupSettings(dataset=dataset, method=method, null_kind=null, **QUICK)
                 self.values["split", name, method, dataset, null].append(
                     float(group(rows, settings).k > 1)
                 )

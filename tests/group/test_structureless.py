@@ -60,7 +60,7 @@ def test_one_family_is_one_group(method, draw):
 
 def test_against_a_normal_null_a_skewed_family_would_be_split():
     rows = table(skewed(np.random.default_rng(1), 3), "parameters")
-    settings = GroupSettings(dataset="parameters", null="normal", **QUICK)
+    settings = GroupSettings(dataset="parameters", null_kind="normal", **QUICK)
     assert group(rows, settings).k > 1
 
 

@@ -222,7 +222,7 @@ def _null(
     """Return what draws data without structure: through the same clipping and the same axes."""
     standard = scaling.standard(raw)
     points = scaling.place(standard)
-    if settings.null == "normal" or len(points) < LEAST_ROWS:
+    if settings.null_kind == "normal" or len(points) < LEAST_ROWS:
         return lambda rng: structureless(points, rng)
     counting = [counts_things(columns[int(i)], raw[:, i]) for i in scaling.kept]
     population = Population.fit(standard, counting)

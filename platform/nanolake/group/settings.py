@@ -58,7 +58,7 @@ class GroupSettings(Settings):
     of a Gaussian mixture at least 0.1 is asked."""
     min_stability: float = Field(default=0.9, ge=-1.0, le=1.0)
     """A division finer than the silhouette's own choice must have this adjusted Rand index."""
-    null: NullKind = "one_peak"
+    null_kind: NullKind = "one_peak"
     """What data without structure is like: one population with the columns' own skew, tails and
     bounds, or one normal distribution. Of the same mean and covariance both: see decision 0010."""
     null_runs: int = Field(default=5, ge=2)
