@@ -12,7 +12,15 @@ import pytest
 from nanolake.engines import Engine
 from nanolake.errors import LakeError, QueryError
 from nanolake.pipeline.ingest import ingest, read_source
-from nanolake.pipeline.report import _failures, _Scope, report_lake
+from nanolake.pipeline.report import (
+    IN_PIXELS,
+    _cost,
+    _failures,
+    _losses,
+    _particles,
+    _Scope,
+    report_lake,
+)
 from nanolake.pipeline.scope import experiment_titles
 from nanolake.pipeline.segment import segment_lake
 from nanolake.storage import Lake
@@ -51,6 +59,30 @@ def test_a_report_of_a_question(lake_copy: Lake, tmp_path: Path) -> None:
         report_lake(lake_copy, sql=text, experiments=["Pd mixed"])
     with pytest.raises(LakeError, match="no experiment 'nowhere'"):
         report_lake(lake_copy, experiments=["nowhere"])
+
+
+def test_only_what_a_report_needs_is_loaded(lake_copy: Lake) -> None:
+    titles = experiment_titles(lake_copy)
+    found = _particles(_Scope(lake_copy, ["Au rods"], None), titles)
+    assert set(found["experiment"]) == {"Au rods"}
+    assert {"p", "solidity", "area_nm2", "bbox_min_y_px", "shape_group"} <= set(found.columns)
+    in_px = {name for name in found if name.endswith(("_px", "_px2")) and "bbox" not in name}
+    assert in_px == set(IN_PIXELS)  # lengths are in nm
+    assert not {"path", "image_path", "label_path", "centroid_y_nm"} & set(found.columns)
+
+
+def test_losses_and_cost_are_those_of_the_tables(lake_copy: Lake) -> None:
+    losses = _losses(_Scope(lake_copy, (), None), experiment_titles(lake_copy))
+    told = lake_copy.query(
+        "SELECT sum(particle_count) AS kept, sum(excluded_border) AS border "
+        "FROM segmentation_current"
+    ).to_pylist()[0]
+    assert losses["kept"].sum() == told["kept"]
+    assert losses["border"].sum() == told["border"]
+    cost = _cost(lake_copy)
+    assert cost["stage"].tolist()[:2] == ["ingest", "segment"]
+    pictures = lake_copy.query("FROM segmentation_current").num_rows
+    assert cost.set_index("stage").loc["segment", "units"] == pictures
 
 
 def test_two_labs_may_give_one_name_to_an_experiment(

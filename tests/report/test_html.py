@@ -129,7 +129,7 @@ def test_csv_files_equal_the_frames(built, report):
     assert pd.read_csv(files / "ensemble.csv")["N"].iloc[-1] == len(report.particles)
     names = {path.name for path in files.iterdir()}
     assert {f"{name}{ending}" for name in FIGURES for ending in (".svg", ".png")} <= names
-    assert {"overlay_1.jpg", "montage.png", "mosaic.jpg", "failures.csv", "cost.csv"} <= names
+    assert {"overlay_1.jpg", "montage.jpg", "mosaic.jpg", "failures.csv", "cost.csv"} <= names
 
 
 def test_csv_values_are_those_of_pandas(built, report):

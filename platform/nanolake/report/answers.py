@@ -45,6 +45,9 @@ def _what_shapes(content: Content) -> Row:
     if table.empty:
         return _answer("What shapes?", "not grouped", "")
     named = table[table["group"] > 0]
+    k = (content.grouping or {}).get("k") or 0
+    if len(named) == 1 and k > 1:
+        return _answer("What shapes?", "one shape group", f"group {named['group'].iloc[0]} of {k}")
     if len(named) == 1:
         return _answer("What shapes?", "one kind", "no division stands above chance")
     shares = [

@@ -73,7 +73,7 @@ def _montages(content: Content) -> Iterator[Drawing]:
     found = examples(content)
     if found is not None:
         words = caption("montage", found.by_group_caption)
-        yield Drawing("montage", "png", encode(found.by_group, ".png"), words)
+        yield Drawing("montage", "jpeg", encode(found.by_group, ".jpg", 92), words)
         words = caption("mosaic", found.of_all_caption)
         yield Drawing("mosaic", "jpeg", encode(found.of_all, ".jpg", 88), words)
 

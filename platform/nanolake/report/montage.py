@@ -101,7 +101,6 @@ def mosaic(
     ]
     if not tiles:
         raise ReportError("mosaic needs at least one crop")
-    columns = min(columns, len(tiles))
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
     grid = np.stack(tiles).reshape(-1, columns, *tiles[0].shape)
     return np.ascontiguousarray(

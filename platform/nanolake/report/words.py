@@ -171,6 +171,8 @@ def interval_note(table: pd.DataFrame) -> str:
         return ""
     by = table.loc[table["weighting"] == "number", ["experiment", "interval_by"]]
     few = [str(name) for name, how in by.itertuples(index=False) if how == "particle"]
+    if by["interval_by"].isna().all():
+        return ""
     if not few:
         return (
             "Intervals are by micrograph: particles of one picture are not independent, so whole "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -128,10 +129,11 @@ def _scatter(axes: Axes, shown: dict[str, Floats], x: str, y: str, numbers: Any)
 
 
 def _whole_ticks(axes: Axes, x: str, y: str) -> None:
-    if x == "d":
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if y == "d":
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    for name, axis, limits in ((x, axes.xaxis, axes.set_xlim), (y, axes.yaxis, axes.set_ylim)):
+        if name == "d":
+            low, high = axis.get_view_interval()
+            limits(min(low, math.floor(low) + 0.4), max(high, math.ceil(high) - 0.4))
+            axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _whole(values: Floats) -> bool:
