@@ -3,7 +3,8 @@
 Particles a second from label images in a lake to rows in the lake, crops included, through the
 pool of Ray actors, beside one actor, the serial engine, ONNX Runtime alone and the HTTP service.
 Each way is run ``--repeats`` times and its best run counts, because other work may share the
-machine; the load stands beside it. ``python tests/benchmarks/bench_inference.py [--pictures 200]``
+machine; the load stands beside it, and so does the rate per second of processor time, which does
+not depend on it. ``python tests/benchmarks/bench_inference.py [--pictures 200]``
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from nanolake.contracts import conform
@@ -50,6 +52,20 @@ FAMILIES = (
 
 
 @dataclass(frozen=True)
+class Run:
+    """Seconds of one run; of a back-fill also without the start of the actors.
+
+    ``steady_s`` and ``cpu_s`` are wall and processor time of all processes that worked on the share
+    ``steady`` of the particles, from the first pictures' answers to the last picture's.
+    """
+
+    seconds: float
+    steady: float = 0.0
+    steady_s: float = 0.0
+    cpu_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Measured:
     """Particles a second of the best and the median run, and the machine's load beside it."""
 
@@ -57,6 +73,8 @@ class Measured:
     best: float
     median: float
     load: float
+    steady: float | None = None
+    per_cpu_s: float | None = None
 
 
 def main() -> None:
@@ -161,22 +179,37 @@ def back_fill(
     how = f"{engine}, {workers} actor{'s' * (workers > 1)}" if engine == "ray" else "serial engine"
     how += ", with refinement" if refine else ""
     with open_engine(engine, workers=workers) as pool:
-        seconds = [describe_copy(lake, pool, count, refine=refine) for _ in range(repeats)]
-    return line(f"back-fill, {how}", count, seconds)
+        runs = [describe_copy(lake, pool, count, refine=refine) for _ in range(repeats)]
+    return line(f"back-fill, {how}", count, runs)
 
 
-def describe_copy(lake: Lake, pool: Engine, count: int, *, refine: bool) -> float:
-    """Return the seconds of one back-fill."""
+def describe_copy(lake: Lake, pool: Engine, count: int, *, refine: bool) -> Run:
+    """Run one back-fill."""
     root = lake.root.with_name("copy")
     shutil.copytree(lake.root, root)
-    copy = Lake.open(root)
+    copy, marks = Lake.open(root), dict[int, tuple[float, float]]()
+    warm = 2 * pool.workers  # pictures after which every actor has loaded what it needs
+
+    def look(stage: str, done: int, total: int) -> None:
+        if done in (warm, total):
+            marks[done] = (time.perf_counter(), cpu_seconds())
+
     started = time.perf_counter()
-    done = describe_lake(copy, engine=pool, settings=DescribeSettings(refine=refine))
+    settings = DescribeSettings(refine=refine)
+    done = describe_lake(copy, engine=pool, settings=settings, progress=look)
     seconds = time.perf_counter() - started
     assert done.rows["shape_prediction"] == count
     copy.close()
     shutil.rmtree(root)
-    return seconds
+    (wall, cpu), (wall_end, cpu_end) = marks[warm], marks[done.done]
+    return Run(seconds, 1.0 - warm / done.done, wall_end - wall, cpu_end - cpu)
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and of its actors."""
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    ours = [family[0], *(one for one in family[1:] if "_Worker" in " ".join(one.cmdline()))]
+    return sum(sum(one.cpu_times()[:2]) for one in ours)
 
 
 def measure_parts(labels: NDArray[Any], repeats: int) -> Iterator[Measured]:
@@ -191,8 +224,8 @@ def measure_parts(labels: NDArray[Any], repeats: int) -> Iterator[Measured]:
         "re-simulation alone": lambda: redraw(crops, *triple),
     }
     for name, step in steps.items():
-        seconds = [clock(step) for _ in range(5 * repeats)]
-        yield line(f"{name}, one thread", len(crops), seconds)
+        runs = [clock(step) for _ in range(5 * repeats)]
+        yield line(f"{name}, one thread", len(crops), runs)
 
 
 def measure_service(crops: NDArray[np.float32], repeats: int) -> list[Measured]:
@@ -202,9 +235,9 @@ def measure_service(crops: NDArray[np.float32], repeats: int) -> list[Measured]:
         for clients, size, requests in ((1, 1, 40), (1, 64, 12), (1, 256, 6), (4, 1, 40),
                                         (4, 64, 12), (4, 256, 6)):  # fmt: skip
             body = np.resize(crops, (size, *crops.shape[1:])).astype(np.float32).tobytes()
-            seconds = [ask(body, size, clients, requests) for _ in range(repeats + 1)][1:]
+            runs = [Run(ask(body, size, clients, requests)) for _ in range(repeats + 1)][1:]
             name = f"HTTP, {clients} client{'s' * (clients > 1)}, {size} crops a request"
-            found.append(line(name, clients * requests * size, seconds))
+            found.append(line(name, clients * requests * size, runs))
     return found
 
 
@@ -246,24 +279,32 @@ def send(body: bytes, size: int, requests: int) -> None:
     connection.close()
 
 
-def clock(step: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    started = time.perf_counter()
+def clock(step: Callable[[], object]) -> Run:
+    """Time one call that works in this process alone."""
+    started, cpu = time.perf_counter(), time.process_time()
     step()
-    return time.perf_counter() - started
+    cpu_s = time.process_time() - cpu
+    seconds = time.perf_counter() - started
+    return Run(seconds, 1.0, seconds, cpu_s)
 
 
-def line(name: str, count: int, seconds: list[float]) -> Measured:
+def line(name: str, count: int, runs: list[Run]) -> Measured:
     """Return a line of the table, and say it at once."""
-    made = Measured(name, count / min(seconds), count / statistics.median(seconds),
-                    os.getloadavg()[0])  # fmt: skip
-    sys.stderr.write(f"{made.name}: {made.best:,.0f}/s best, load {made.load:.1f}\n")
+    steady = [one for one in runs if one.steady]
+    made = Measured(
+        name,
+        count / min(one.seconds for one in runs),
+        count / statistics.median(one.seconds for one in runs),
+        os.getloadavg()[0],
+        max((count * one.steady / one.steady_s for one in steady), default=None),
+        max((count * one.steady / one.cpu_s for one in steady), default=None),
+    )
+    sys.stderr.write(f"{made}\n")
     return made
 
 
 def report(lines: list[Measured], pictures: int, count: int, repeats: int) -> str:
     """Return the page."""
-    pool = next(one for one in lines if one.name == "back-fill, ray, 2 actors")
     head = [
         "# Inference",
         "",
@@ -271,19 +312,26 @@ def report(lines: list[Measured], pictures: int, count: int, repeats: int) -> st
         "Written by `make bench-inference`.",
         "",
         f"{pictures} label images of {SIDE_PX} x {SIDE_PX} px with {count:,} simulated particles "
-        f"in a lake; best and median of {repeats} runs. A back-fill reads the labels from Zarr, "
-        "cuts crops, predicts, draws the outlines over the masks and commits the rows; the pool is "
-        "started before. The load is that of the whole machine when the line was done.",
+        f"in a lake; {repeats} runs each. A back-fill reads the labels from Zarr, cuts crops, "
+        "predicts, draws the outlines over the masks and commits the rows; *best* and *median* "
+        "have the start of the actors in them, *running* does not. *A core's* is particles a "
+        "second of processor time, the committing process included: times the cores, it is what a "
+        "machine without other work gives. The load is that of the whole machine when the line "
+        "was done.",
         "",
-        "| what | particles/s, best | median | best over 2 actors' | load |",
-        "|---|---:|---:|---:|---:|",
+        "| particles/s | best | median | running, best | a core's | load |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
-    body = [
-        f"| {one.name} | {one.best:,.0f} | {one.median:,.0f} | {one.best / pool.best:.2f} "
-        f"| {one.load:.1f} |"
-        for one in lines
-    ]
-    return "\n".join([*head, *body]) + "\n"
+    return "\n".join([*head, *(table_row(one) for one in lines)]) + "\n"
+
+
+def table_row(one: Measured) -> str:
+    """Return a line of the table in Markdown."""
+    steady = f"{one.steady:,.0f}" if one.steady else "–"
+    core = f"{one.per_cpu_s:,.0f}" if one.per_cpu_s else "–"
+    return (
+        f"| {one.name} | {one.best:,.0f} | {one.median:,.0f} | {steady} | {core} | {one.load:.1f} |"
+    )
 
 
 if __name__ == "__main__":

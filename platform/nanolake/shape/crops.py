@@ -69,7 +69,8 @@ def labelled(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]
             "not_an_image",
             f"labels holds {highest} in {labels.size} pixels; renumber the labels from 1",
         )
-    present = np.bincount(labels.ravel(), minlength=highest + 1) > 0
+    present = np.zeros(highest + 1, bool)
+    _mark(labels, present)
     present[0] = False
     ids = np.flatnonzero(present)
     index = np.full(highest + 1, -1, np.int64)
@@ -89,6 +90,13 @@ def _check(
         raise SettingsError(f"size={size}, fill={fill}: size must be 8 or more, fill in (0, 1]")
     if not (np.isfinite(aspect) and aspect > 0.0):
         raise SettingsError(f"pixel_aspect={aspect} must be positive: pixel height / pixel width")
+
+
+@numba.njit(cache=True)
+def _mark(labels: NDArray[Any], present: NDArray[np.bool_]) -> None:
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            present[labels[y, x]] = True
 
 
 @numba.njit(cache=True)
