@@ -21,6 +21,7 @@ from nanolake.group import GroupSettings, group, select_columns
 from nanolake.group.methods import METHODS
 from nanolake.group.scores import adjusted_rand
 
+NOTES = Path(__file__).parent / "groups_notes.md"
 RESULT = Path(__file__).parent / "results" / "groups.md"
 ROWS = 300
 DATASETS = ("features", "parameters", "both")
@@ -188,7 +189,7 @@ def report(tally: Tally, rounds: int, memory: list[tuple[str, float, float]]) ->
         lines += ["", f"One grouping of {BIG_ROWS:,} particles {words}", ""]
         lines += [_row(["engine", "peak memory, MB", "CPU seconds"]), _row(["---"] * 3)]
         lines += [_row([engine, f"{mb:.0f}", f"{s:.0f}"]) for engine, mb, s in memory]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", NOTES.read_text(encoding="utf-8")])
 
 
 def _row(cells: list[str]) -> str:
