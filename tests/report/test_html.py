@@ -298,6 +298,26 @@ def test_noisy_large_pictures_stay_within_the_budget(report, tmp_path):
     assert "8 of 10 micrographs are shown" in Page(path.read_text(encoding="utf-8")).text
 
 
+def test_groups_given_by_a_classifier_are_told(report, tmp_path):
+    groups = report.particles["shape_group"].astype("Int64")
+    groups[:5] = pd.NA
+    particles = report.particles.assign(
+        shape_group=groups,
+        shape_group_source=["classifier"] * 12 + ["grouping"] * (len(groups) - 12),
+        shape_group_reason=["too far from every group"] * 5 + [None] * (len(groups) - 5),
+    )
+    page = page_of(replace(report, particles=particles), tmp_path)
+    assert "7 particles were put in a group by the classifier" in page.text
+    assert "5 particles without a group (5 too far from every group)." in page.text
+
+
+def test_particles_bound_to_be_wrong_are_told(report, tmp_path):
+    told = {**report.classifier, "unseen_share_experiment": 0.366, "null_cv_accuracy_mean": 0.912}
+    page = page_of(replace(report, classifier={**told, "cv_accuracy_mean": 0.993}), tmp_path)
+    assert "37 % of the particles are of a group that no other experiment has" in page.text
+    assert "Cross-validation 99.3 % 91.2 %" in page.text
+
+
 def test_many_failures_are_cut_and_counted(tmp_path):
     rows = [(f"{i}.tif", "ingest", "empty", "no bytes") for i in range(230)]
     failures = pd.DataFrame(rows, columns=["path", "stage", "reason", "message"])

@@ -108,7 +108,8 @@ def _slug(title: str) -> str:
 
 NEEDED = (
     *("particle_id", "micrograph_id", "experiment_id", "experiment", "lab", "sample", "label"),
-    *("shape_group", "d_mean", "bbox_min_y_px", "bbox_min_x_px", "bbox_max_y_px", "bbox_max_x_px"),
+    *("shape_group", "shape_group_source", "shape_group_reason"),
+    *("d_mean", "bbox_min_y_px", "bbox_min_x_px", "bbox_max_y_px", "bbox_max_x_px"),
 )
 """Columns of ``morphology`` that a report needs beside the features."""
 IN_PIXELS = ("equivalent_diameter_area_px", "area_px2")

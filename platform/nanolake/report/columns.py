@@ -56,7 +56,15 @@ FEATURES: dict[str, tuple[str, ...]] = {
 """Tables with features, and the groups of their columns that are features."""
 NUMBERS = ("int32", "int64", "float32", "float64")
 
-_BY_COLUMN = {quantity.column: quantity for quantity in QUANTITIES} | {
+REFINED: tuple[Quantity, ...] = (
+    Quantity("p_refined", "Curvature p, refined"),
+    Quantity("d_refined", "Number of axes d, refined"),
+    Quantity("L_ratio_refined", "Axis ratio L, refined"),
+    Quantity("jaccard_refined", "Jaccard with the refined outline"),
+)
+"""Columns that only the view ``morphology`` has by these names."""
+
+_BY_COLUMN = {quantity.column: quantity for quantity in QUANTITIES + REFINED} | {
     "d_mean": Quantity("d_mean", "Expected number of axes"),
     "perimeter_crofton_nm": Quantity("perimeter_crofton_nm", "Perimeter (Crofton)", "nm"),
     "perimeter_crofton_px": Quantity("perimeter_crofton_px", "Perimeter (Crofton)", "px"),
@@ -87,7 +95,7 @@ def every_quantity() -> tuple[Quantity, ...]:
         if column.type in NUMBERS and column.unit != "rad" and "centroid" not in column.name
     ]
     main = {item.column for item in QUANTITIES}
-    return QUANTITIES + tuple(item for item in rest if item.column not in main)
+    return QUANTITIES + REFINED + tuple(item for item in rest if item.column not in main)
 
 
 def _words(column: str, unit: str | None) -> str:

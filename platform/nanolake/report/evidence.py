@@ -134,17 +134,24 @@ def classifier_pairs(classifier: Mapping[str, Any]) -> list[Pair]:
 def classifier_words(classifier: Mapping[str, Any]) -> str:
     """Say what the accuracy is worth beside the null's."""
     own, null = classifier.get("accuracy"), classifier.get("null_accuracy")
-    if own is None or null is None:
-        return ""
-    if own - null < 0.02:
-        return (
+    parts = []
+    if own is not None and null is not None and own - null < 0.02:
+        parts.append(
             "The same classifier does as well on groups cut from data without structure: this "
             "accuracy says that the groups have clear borders, not that they are real."
         )
-    return (
-        f"On groups cut from data without structure the same classifier reaches "
-        f"{numbers.percent(null)}; only what lies above that speaks for the groups."
-    )
+    elif own is not None and null is not None:
+        parts.append(
+            f"On groups cut from data without structure the same classifier reaches "
+            f"{numbers.percent(null)}; only what lies above that speaks for the groups."
+        )
+    unseen = classifier.get("unseen_share_experiment")
+    if unseen is not None and unseen >= 0.01:
+        parts.append(
+            f"{numbers.percent(unseen, 0)} of the particles are of a group that no other "
+            "experiment has: with their experiment held out they are bound to be wrong."
+        )
+    return " ".join(parts)
 
 
 ACCURACIES = (
@@ -152,7 +159,7 @@ ACCURACIES = (
     (
         "Cross-validation",
         ("cv_accuracy_mean",),
-        (),
+        ("null_cv_accuracy_mean",),
     ),
     (
         "Held-out micrographs",

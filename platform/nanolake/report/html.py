@@ -82,6 +82,7 @@ def _of_particles(content: Content) -> dict[str, Any]:
         "pair_count": len(content.pairs),
         "group_heads": heads,
         "group_rows": rows,
+        "group_note": words.group_note(content),
         "other_rows": words.group_cells(content.every_group_row, other)[1],
         "grouping": _grouping(content),
         "classifier": _classifier(content),

@@ -226,3 +226,26 @@ def cost_words(cost: pd.DataFrame | None, particles: int) -> str:
     if particles and total > 0:
         words += f", {1000.0 * total / particles:.0f} ms for each of the particles here"
     return words + (f"; {numbers.counted(failed, 'unit')} of work failed." if failed else ".")
+
+
+def group_note(content: Content) -> str:
+    """Say how many groups a classifier gave, and how many particles have none, with the reasons."""
+    frame = content.particles
+    if not content.grouped or "shape_group_source" not in frame:
+        return ""
+    given = (frame["shape_group_source"] == "classifier").to_numpy(bool, na_value=False)
+    known = int((given & (content.groups > 0)).sum())
+    parts = []
+    if known:
+        one = "was" if known == 1 else "were"
+        parts.append(
+            f"{numbers.counted(known, 'particle')} {one} put in a group by the classifier, not "
+            "compared when the groups were made."
+        )
+    unknown = int((content.groups == 0).sum())
+    if unknown:
+        reasons = frame.loc[content.groups == 0].get("shape_group_reason", pd.Series(dtype=object))
+        told = ", ".join(f"{n:,} {why}" for why, n in reasons.dropna().value_counts().items())
+        more = f" ({told})" if told else ""
+        parts.append(f"{numbers.counted(unknown, 'particle')} without a group{more}.")
+    return " ".join(parts)
