@@ -188,7 +188,7 @@ def hand_drawn(predictor: ShapePredictor) -> list[str]:
     """Return Jaccard with hand-drawn masks: raw, refined, best possible; and the speed of each."""
     if not HAND_DRAWN.is_dir():
         return ["## Hand-drawn particles", "", "EMPS is not on this machine.", ""]
-    kept = [ev._whole_and_large(cv2.imread(str(path), -1), 30.0)
+    kept = [ev.whole_and_large(cv2.imread(str(path), -1), 30.0)
             for path in sorted(HAND_DRAWN.glob("*.png"))]  # fmt: skip
     crops = np.concatenate([cut(labels) for labels in kept])
     said = predictor(crops)

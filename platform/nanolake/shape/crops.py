@@ -137,14 +137,18 @@ def _sample(
     aspect: float,
     crops: NDArray[np.float32],
 ) -> None:
-    """Fill each crop: the mean of k x k bilinear samples of the mask in every crop pixel."""
+    """Fill each crop: bilinear where a crop pixel is below a picture's pixel, else area means."""
     size = crops.shape[1]
     for i in range(crops.shape[0]):
         cy, cx, reach = geometry[i]
         step_x = 2.0 * reach / (fill * size)
         step_y = step_x / aspect
-        k_y = min(int(np.ceil(step_y)), 16)
-        k_x = min(int(np.ceil(step_x)), 16)
+        reduced = step_x > 1.0 or step_y > 1.0
+        if reduced:
+            sums, top, left = _running_sums(labels, grey, ids[i], cy, cx, reach, aspect)
+            # Bilinear interpolation blurs by one pixel, and so does an area mean: together they are
+            # one box of the two variances' sum.
+            wide_y, wide_x = np.sqrt(step_y**2 + 1.0), np.sqrt(step_x**2 + 1.0)
         limit = (reach / step_x + 1.5) ** 2
         for row in range(size):
             v = row + 0.5 - 0.5 * size
@@ -152,13 +156,61 @@ def _sample(
                 u = column + 0.5 - 0.5 * size
                 if u * u + v * v > limit:
                     continue
-                total = 0.0
-                for a in range(k_y):
-                    y = cy + (v + (a + 0.5) / k_y - 0.5) * step_y
-                    for b in range(k_x):
-                        x = cx + (u + (b + 0.5) / k_x - 0.5) * step_x
-                        total += _bilinear(labels, grey, ids[i], y, x)
-                crops[i, row, column] = total / (k_y * k_x)
+                y, x = cy + v * step_y, cx + u * step_x
+                if reduced:
+                    mean = _area_mean(sums, y - top, x - left, wide_y, wide_x)
+                    crops[i, row, column] = mean
+                else:
+                    crops[i, row, column] = _bilinear(labels, grey, ids[i], y, x)
+
+
+@numba.njit(cache=True)
+def _running_sums(
+    labels: NDArray[Any],
+    grey: NDArray[np.float32],
+    label: int,
+    cy: float,
+    cx: float,
+    reach: float,
+    aspect: float,
+) -> Any:
+    """Return sums of the mask (times grey) over all pixels above and left, and their origin."""
+    top = max(int(np.floor(cy - reach / aspect)), 0)
+    left = max(int(np.floor(cx - reach)), 0)
+    bottom = min(int(np.ceil(cy + reach / aspect)) + 1, labels.shape[0])
+    right = min(int(np.ceil(cx + reach)) + 1, labels.shape[1])
+    sums = np.zeros((bottom - top + 1, right - left + 1))
+    for y in range(top, bottom):
+        across = 0.0
+        for x in range(left, right):
+            if labels[y, x] == label:
+                across += grey[y, x] if grey.size else 1.0
+            sums[y - top + 1, x - left + 1] = sums[y - top, x - left + 1] + across
+    return sums, top, left
+
+
+@numba.njit(cache=True, inline="always")
+def _area_mean(
+    sums: NDArray[np.float64], y: float, x: float, wide_y: float, wide_x: float
+) -> float:
+    """Return the mean over a box about a point; pixel (0, 0) of ``sums`` covers -0.5 to 0.5."""
+    y0, y1 = y + 0.5 - 0.5 * wide_y, y + 0.5 + 0.5 * wide_y
+    x0, x1 = x + 0.5 - 0.5 * wide_x, x + 0.5 + 0.5 * wide_x
+    inside = _sum_to(sums, y1, x1) - _sum_to(sums, y0, x1)
+    inside -= _sum_to(sums, y1, x0) - _sum_to(sums, y0, x0)
+    return max(inside, 0.0) / (wide_y * wide_x)
+
+
+@numba.njit(cache=True, inline="always")
+def _sum_to(sums: NDArray[np.float64], y: float, x: float) -> float:
+    """Return the running sum at a point between pixel corners, bilinear: exact for whole pixels."""
+    y = min(max(y, 0.0), sums.shape[0] - 1.0)
+    x = min(max(x, 0.0), sums.shape[1] - 1.0)
+    row, column = min(int(y), sums.shape[0] - 2), min(int(x), sums.shape[1] - 2)
+    b, a = y - row, x - column
+    above = (1.0 - a) * sums[row, column] + a * sums[row, column + 1]
+    below = (1.0 - a) * sums[row + 1, column] + a * sums[row + 1, column + 1]
+    return (1.0 - b) * above + b * below
 
 
 @numba.njit(cache=True, inline="always")

@@ -90,7 +90,7 @@ def hand_drawn_jaccard(
     """
     found = [np.zeros(0, np.float32)]
     for labels in label_images:
-        kept = _whole_and_large(labels, min_across_px)
+        kept = whole_and_large(labels, min_across_px)
         found.append(predict_particles(None, kept, predictor)["jaccard"])
     return np.concatenate(found)
 
@@ -109,7 +109,8 @@ def truth_jaccard(truth: Triples, crops: NDArray[np.float32]) -> float:
     return float(np.mean(fit["jaccard"]))
 
 
-def _whole_and_large(labels: NDArray[Any], min_across_px: float) -> NDArray[Any]:
+def whole_and_large(labels: NDArray[Any], min_across_px: float) -> NDArray[Any]:
+    """Return the label image without what touches its border or is smaller than that across."""
     ids, index = labelled(labels)
     area = np.bincount(labels.ravel(), minlength=index.size)
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
