@@ -198,7 +198,8 @@ def _area_mean(
     x0, x1 = x + 0.5 - 0.5 * wide_x, x + 0.5 + 0.5 * wide_x
     inside = _sum_to(sums, y1, x1) - _sum_to(sums, y0, x1)
     inside -= _sum_to(sums, y1, x0) - _sum_to(sums, y0, x0)
-    return max(inside, 0.0) / (wide_y * wide_x)
+    mean: float = max(inside, 0.0) / (wide_y * wide_x)
+    return mean
 
 
 @numba.njit(cache=True, inline="always")
@@ -210,7 +211,8 @@ def _sum_to(sums: NDArray[np.float64], y: float, x: float) -> float:
     b, a = y - row, x - column
     above = (1.0 - a) * sums[row, column] + a * sums[row, column + 1]
     below = (1.0 - a) * sums[row + 1, column] + a * sums[row + 1, column + 1]
-    return (1.0 - b) * above + b * below
+    total: float = (1.0 - b) * above + b * below
+    return total
 
 
 @numba.njit(cache=True, inline="always")
