@@ -44,7 +44,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_every_stage_has_its_command() -> None:
     wanted = (
-        "init ingest segment train describe group classify report sql run demo trace status measure"
+        "init ingest segment train describe group classify report sql run demo trace status "
+        "measure serve"
     )
     assert set(wanted.split()) <= set(COMMANDS)
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 pytest.importorskip("ray", reason="needs the extra `serve`")
 
 from nanolake.errors import ModelError, SettingsError
+from nanolake.pipeline import describe
 from nanolake.serve import ServeSettings, run_service
 from nanolake.serve.running import choose_weights
 from nanolake.shape import ShapePredictor, cut, predict_particles
@@ -211,10 +212,15 @@ def _flat(row: dict[str, Any]) -> list[float]:
     return [*(row[name] for name in sorted(row) if name != "d_probability"), *row["d_probability"]]
 
 
-def test_weights_are_those_named_else_the_champion_else_the_shipped(finished: Any) -> None:
+def test_weights_are_those_named_else_the_champion_else_the_shipped(
+    finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert choose_weights(None, None) == (None, "shipped with nanolake")
     assert choose_weights(finished.lake.root, None) == (None, "shipped with nanolake")
     assert choose_weights(finished.lake.root, SHIPPED) == (SHIPPED, f"file {SHIPPED}")
+    monkeypatch.setattr(describe, "champion", lambda lake: SHIPPED)
+    champion = f"champion of {finished.lake.root}"
+    assert choose_weights(finished.lake.root, None) == (SHIPPED, champion)
     with pytest.raises(ModelError, match=r"nowhere\.onnx"):
         choose_weights(None, Path("nowhere.onnx"))
 
