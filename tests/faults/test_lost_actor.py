@@ -24,7 +24,7 @@ from nanolake.storage import Lake
 
 Rows = Callable[..., list[dict[str, Any]]]
 PICTURES = 24
-TABLES = ("shape_inference", "shape_prediction", "failure")
+TABLES = ("shape_inference", "shape_prediction", "shape_refinement", "failure")
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
