@@ -135,11 +135,13 @@ def _write_files(content: Content, drawn: dict[str, Drawing], folder: Path) -> N
 
     folder.mkdir(parents=True, exist_ok=True)
     for drawing in drawn.values():
-        if drawing.figure is None:
+        figure, drawn_as_svg = drawing.figure, drawing.kind == "svg+xml"
+        if figure is None:
             (folder / drawing.file_name).write_bytes(drawing.data)
-        else:
-            (folder / f"{drawing.name}.svg").write_bytes(to_svg(drawing.figure))
-            (folder / f"{drawing.name}.png").write_bytes(to_png(drawing.figure))
+            continue
+        svg = drawing.data if drawn_as_svg else to_svg(figure)
+        (folder / f"{drawing.name}.svg").write_bytes(svg)
+        (folder / f"{drawing.name}.png").write_bytes(to_png(figure))
     for name, table in _tables(content).items():
         if table is not None and len(table.columns):
             table.to_csv(folder / f"{name}.csv", index=False)
