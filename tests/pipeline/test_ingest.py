@@ -6,7 +6,7 @@ import os
 import shutil
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,10 @@ class Backwards(SerialEngine):
 
     name = "backwards"
 
-    def map(self, task: Task[Any, Any], items: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
-        return iter(list(super().map(task, reversed(list(items)))))
+    def map(
+        self, task: Task[Any, Any], items: Iterable[Any]
+    ) -> Generator[Outcome[Any, Any], None, None]:
+        yield from list(super().map(task, reversed(list(items))))
 
 
 def _failures(lake: Lake) -> dict[str, str]:

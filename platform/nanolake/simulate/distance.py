@@ -11,8 +11,8 @@ from nanolake.simulate.crystal import centred_profiles
 Floats = NDArray[np.float64]
 POINTS = 360
 """Directions compared: a multiple of 2 d for d = 1 … 6, so that equal outlines meet exactly."""
-ROUNDING = 1e-12
-"""Distances below this are sums of the same numbers in another order."""
+ROUNDING = 1e-8
+"""Distances below this are rounding: powers and sums of the same numbers by another way."""
 
 
 def outline_distance(
