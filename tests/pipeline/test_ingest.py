@@ -177,7 +177,9 @@ class _Listed(SerialEngine):
         self.sheet, self.path, self.hidden = sheet, path, hidden
         hidden.rename(path)
 
-    def map(self, task: Task[Any, Any], items: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
+    def map(
+        self, task: Task[Any, Any], items: Iterable[Any]
+    ) -> Generator[Outcome[Any, Any], None, None]:
         self.path.rename(self.hidden)
         yield from super().map(task, items)
         self.hidden.rename(self.path)
