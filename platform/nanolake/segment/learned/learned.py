@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import cv2
@@ -48,6 +49,8 @@ class Maps(Protocol):
 
 
 _RULE = Decoding()
+_NEGATIVE = {"dark": "bright", "bright": "dark", "auto": "auto"}
+_SAMPLED_FROM = 4096
 
 
 def learned(grey: Grey, settings: SegmentSettings) -> Segmentation:
@@ -61,7 +64,26 @@ def learned(grey: Grey, settings: SegmentSettings) -> Segmentation:
 def segment_with(
     model: Maps, grey: Grey, settings: SegmentSettings, rule: Decoding = _RULE
 ) -> Segmentation:
-    """Find particles with any network: its maps at each of `ZOOMS`, decoded and joined."""
+    """Find particles with any network: its maps at each of `ZOOMS`, decoded and joined.
+
+    A picture and its negative are the same question and get the same answer: of the two the one
+    with its tail of grey values on the dark side is looked at.
+    """
+    if not _bright_tail(grey):
+        return _find(model, grey, settings, rule)
+    turned = settings.model_copy(update={"polarity": _NEGATIVE[settings.polarity]})
+    found = _find(model, 1 - grey, turned, rule)
+    return replace(found, polarity=_NEGATIVE[found.polarity])
+
+
+def _bright_tail(grey: Grey) -> bool:
+    """Return whether the grey values' third central moment is above 0."""
+    sample = grey[::2, ::2] if grey.size > _SAMPLED_FROM else grey
+    apart = sample.astype(np.float64) - sample.mean(dtype=np.float64)
+    return bool((apart * apart * apart).mean() > 0.0)
+
+
+def _find(model: Maps, grey: Grey, settings: SegmentSettings, rule: Decoding) -> Segmentation:
     maps = maps_by_zoom(model, grey)
     printed = maps[1.0][PRINT] > _PRINT
     found = decoded(maps, rule)
