@@ -36,6 +36,14 @@ def npy(values: NDArray[Any], **how: Any) -> bytes:
     return file.getvalue()
 
 
+def npy_of(shape: tuple[int, ...], kind: str = "|u1") -> bytes:
+    """A header that asks for ``shape``, and 64 bytes."""
+    file = io.BytesIO()
+    header = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + bytes(64)
+
+
 def test_raw_floats_raw_bytes_and_npy_are_the_same_crops() -> None:
     wanted = squares()
     as_bytes = (wanted * 255).astype(np.uint8)
@@ -65,6 +73,8 @@ def test_raw_floats_raw_bytes_and_npy_are_the_same_crops() -> None:
         (b"x", {"x_shape": "1,8,8", "x_dtype": "uint8"}, 422, "wrong_length"),
         (bytes(49), {"x_shape": "1,7,7", "x_dtype": "uint8"}, 422, "wrong_shape"),
         (bytes(64), {"x_shape": "8,8", "x_dtype": "uint8"}, 422, "wrong_shape"),
+        (b"x", {"x_shape": ",".join("1" * 70), "x_dtype": "uint8"}, 422, "wrong_shape"),
+        (npy_of((-1, -SIDE, SIDE)), {"content_type": "application/npy"}, 422, "wrong_shape"),
         (npy(np.zeros((0, SIDE, SIDE), "f4")), {"content_type": "application/npy"}, 422, "empty"),
         (bytes(256), {"x_shape": "4,8,8", "x_dtype": "uint8"}, 413, "too_many_crops"),
         (b"not a npy file", {"content_type": "application/x-npy"}, 422, "bad_npy"),
@@ -97,11 +107,9 @@ def test_the_crops_at_fault_are_named() -> None:
 
 
 def test_a_header_that_asks_for_terabytes_costs_nothing() -> None:
-    file = io.BytesIO()
-    header = {"descr": "<f4", "fortran_order": False, "shape": (10**9, SIDE, SIDE)}
-    np.lib.format.write_array_header_1_0(file, header)
+    body = npy_of((10**9, SIDE, SIDE), "<f4")
     with pytest.raises(RefusedError, match="256000000000 bytes"):
-        read(file.getvalue(), content_type="application/x-npy")
+        read(body, content_type="application/x-npy")
 
 
 def test_a_refusal_crosses_processes() -> None:

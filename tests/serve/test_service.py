@@ -205,6 +205,7 @@ ONES = np.ones((64, 64), np.uint8)
         ("/micrograph?frame=-1", tiff(NOISE), 400, "bad_parameter"),
         ("/micrograph?pixel_size_nm=0", tiff(NOISE), 400, "bad_parameter"),
         ("/micrograph?pixel_size_nm=nan", tiff(NOISE), 400, "bad_parameter"),
+        ("/micrograph?pixel_size_nm=1e300", tiff(NOISE), 400, "bad_parameter"),
         ("/micrograph?features=maybe", tiff(NOISE), 400, "bad_parameter"),
         ("/micrograph?pixelsize=1", tiff(NOISE), 400, "bad_parameter"),
         ("/crops", bytes(20 * 64 * 64 * 4 + 5000), 413, "too_many_crops"),
@@ -225,12 +226,21 @@ def test_bad_input_is_refused_with_a_code(
         tiff(np.zeros((10, 10), "u1")),  # another size
         tiff(NOISE.astype("f4")),
         tiff(np.zeros((64, 64, 3), "u1"), photometric="rgb"),
+        tiff(np.pad(np.full((8, 8), 4_000_000_000, "u4"), 28)),  # a table of 4 billion
+        b"\x89PNG\r\n\x1a\n",  # ends before it says how large it is
         b"\x89PNG\r\n\x1a\n" + bytes(8) + b"\x00\x0f\xff\xff\x00\x0f\xff\xff",  # a million squared
     ],
 )
 def test_labels_that_are_none_are_refused(ask: Ask, labels: bytes) -> None:
     body, kind = form(picture=tiff(NOISE), labels=labels)
     assert refused(ask("POST", "/micrograph", body, content_type=kind)) == (422, "bad_labels")
+
+
+def test_a_name_of_any_length_and_script_is_taken(ask: Ask, labels: NDArray[np.uint8]) -> None:
+    picture = np.where(labels > 0, 40, 120).astype(np.uint8)
+    body, kind = form(picture=tiff(picture), labels=tiff(labels))
+    answer = ask("POST", f"/micrograph?name={'%E7%B2%92' * 200}.tif", body, content_type=kind)
+    assert answer.status_code == 200, answer.body
 
 
 def test_a_form_without_a_picture_is_refused(ask: Ask) -> None:

@@ -39,7 +39,7 @@ def measure(
     ] = None,
     pixel_size_nm: PixelSizeOption = None,
     method: Annotated[
-        str | None, typer.Option(help="Segmentation method: threshold or williamson2022.")
+        str | None, typer.Option(help="Segmentation method: learned, threshold or williamson2022.")
     ] = None,
     config: ConfigOption = None,
     values: SetOption = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +35,17 @@ def read_crops(
         raise RefusedError(422, "empty", "the body is empty", 0, _HOW)
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in NPY:
-        crops = _npy(body)
+        shape, order, flat = _npy(body)
     elif kind in (RAW, ""):
-        crops = _raw(headers, body)
+        shape, order, flat = _raw(headers, body)
     else:
         known = f"send {RAW} with X-Shape and X-Dtype, or {NPY[0]}"
         raise RefusedError(415, "unknown_type", "crops cannot be read from this type", kind, known)
-    _check_shape(crops.shape, crop_px, max_crops)
-    return _checked(crops)
+    _check_shape(shape, crop_px, max_crops)  # before `reshape`, which takes 64 axes at most
+    return _checked(flat.reshape(shape, order=order))
 
 
-def _npy(body: bytes) -> NDArray[Any]:
+def _npy(body: bytes) -> tuple[tuple[int, ...], Literal["C", "F"], NDArray[Any]]:
     shape, fortran, dtype, start = _npy_header(body)
     if dtype.kind != "f" and dtype not in (np.uint8, np.bool_):
         told = "convert the crops to float32 (0 … 1), bool, or uint8 (0 … 255)"
@@ -56,8 +56,7 @@ def _npy(body: bytes) -> NDArray[Any]:
         raise RefusedError(
             422, "wrong_length", "the file has another length", len(body) - start, told
         )
-    flat = np.frombuffer(body, dtype, offset=start)
-    return flat.reshape(shape, order="F" if fortran else "C")
+    return shape, "F" if fortran else "C", np.frombuffer(body, dtype, offset=start)
 
 
 def _npy_header(body: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
@@ -75,7 +74,9 @@ def _npy_header(body: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
     return shape, fortran, dtype, file.tell()
 
 
-def _raw(headers: Mapping[str, str], body: bytes) -> NDArray[Any]:
+def _raw(
+    headers: Mapping[str, str], body: bytes
+) -> tuple[tuple[int, ...], Literal["C", "F"], NDArray[Any]]:
     shape = _shape(headers.get("x-shape"))
     name = headers.get("x-dtype", "")
     if name not in DTYPES:
@@ -88,7 +89,7 @@ def _raw(headers: Mapping[str, str], body: bytes) -> NDArray[Any]:
     if len(body) != wanted:
         told = f"X-Shape and X-Dtype ask for {wanted} bytes"
         raise RefusedError(422, "wrong_length", "the body has another length", len(body), told)
-    return np.frombuffer(body, dtype).reshape(shape)
+    return shape, "C", np.frombuffer(body, dtype)
 
 
 def _shape(text: str | None) -> tuple[int, ...]:
@@ -105,7 +106,7 @@ def _check_shape(shape: tuple[int, ...], crop_px: int, max_crops: int) -> None:
     if len(shape) != 3 or shape[1:] != (crop_px, crop_px):
         what = f"crops must have the shape (n, {crop_px}, {crop_px})"
         raise RefusedError(422, "wrong_shape", what, str(shape), _HOW)
-    if shape[0] == 0:
+    if shape[0] <= 0:
         raise RefusedError(422, "empty", "there is no crop", str(shape), _HOW)
     if shape[0] > max_crops:
         told = f"send at most {max_crops} crops a request"

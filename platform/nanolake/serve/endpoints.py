@@ -29,6 +29,8 @@ Together = Callable[[NDArray[np.float32]], Awaitable[tuple[Columns, int]]]
 """Predicts crops, perhaps with those of other requests; the number is how many there were."""
 _SPARE_BYTES = 4096
 """Room for the header of a .npy file."""
+SMALLEST_NM, LARGEST_NM = 1e-6, 1e6
+"""Pixel sizes that are taken: powers of others leave the range of the numbers computed with."""
 _log = logging.getLogger("nanolake.serve")
 
 
@@ -171,10 +173,9 @@ def _positive(text: str | None) -> float | None:
         size = None if text is None else float(text)
     except ValueError:
         size = math.nan
-    if size is not None and not (math.isfinite(size) and size > 0):
-        raise RefusedError(
-            400, "bad_parameter", "pixel_size_nm", text, "give a number of nm above 0"
-        )
+    if size is not None and not SMALLEST_NM <= size <= LARGEST_NM:
+        told = f"give a number of nm from {SMALLEST_NM:g} to {LARGEST_NM:g}"
+        raise RefusedError(400, "bad_parameter", "pixel_size_nm", text, told)
     return size
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import struct
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from nanolake.segment.run import weights_id
 from nanolake.serve.refusals import RefusedError, of_picture
 from nanolake.serve.settings import ServeSettings
 from nanolake.shape import ShapePredictor, cut, redraw
+from nanolake.shape.crops import labelled
 
 Columns = dict[str, NDArray[Any]]
 """Column name to one value a crop or particle, (n,) or (n, 6) for ``d_probability``."""
@@ -153,7 +155,9 @@ class ShapeService:
             shape = _header_shape(path)
             if shape != picture.pixels.shape:  # before any value is unpacked
                 raise SettingsError(f"{shape} in place of the picture's {picture.pixels.shape}")
-            return find_particles(picture, read_labels(path), labels_name="the request")
+            found = find_particles(picture, read_labels(path), labels_name="the request")
+            labelled(found.labels)  # numbers far above the pixels would each take memory
+            return found
         except (SettingsError, PictureError) as error:
             text = str(error).replace(str(path), "the label image")
             raise RefusedError(422, "bad_labels", text, asked.labels_name, told) from None
@@ -219,22 +223,27 @@ def _header_shape(path: Path) -> tuple[int, ...]:
     """Return what the header says: a few bytes can ask for more memory than there is."""
     import tifffile
 
-    if path.suffix == ".png":
-        width, height = struct.unpack(">II", path.read_bytes()[16:24])
-        return height, width
     try:
+        if path.suffix == ".png":
+            width, height = struct.unpack(">II", path.read_bytes()[16:24])
+            return height, width
         with tifffile.TiffFile(path) as file:
             return tuple(file.series[0].shape)
-    except Exception as error:  # tifffile raises what it likes on damaged files
+    except Exception as error:  # struct's own, and tifffile raises what it likes
         raise PictureError("unreadable", f"no TIFF and no PNG: {error}") from None
 
 
+_PLAIN_SIGNS = frozenset(string.ascii_letters + string.digits + "._-")
+
+
 def _plain(name: str) -> str:
-    """Return a file name without folders and without characters that mean something elsewhere.
+    """Return a file name without folders, in characters that mean nothing elsewhere.
+
+    At most 100 of them, ASCII: file systems count bytes.
 
     >>> _plain("../a b/Pd cubes (1).dm4"), _plain("..")
     ('Pd_cubes__1_.dm4', 'picture')
     """
     last = name.replace("\\", "/").rpartition("/")[2][-100:]
-    plain = "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in last)
+    plain = "".join(sign if sign in _PLAIN_SIGNS else "_" for sign in last)
     return plain if plain.strip(".") else "picture"
