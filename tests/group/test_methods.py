@@ -10,7 +10,7 @@ from nanolake.errors import SettingsError
 from nanolake.group import GroupSettings, group, rand_of_counts
 from nanolake.group.methods import METHODS, fit_gaussian_mixture, fit_kmeans, fit_linkage
 from nanolake.group.rows import TableRows, draw_sample
-from nanolake.group.scores import adjusted_rand, stability
+from nanolake.group.scores import adjusted_rand, cophenetic, stability
 
 
 def blobs(seed=0, apart=10.0, n=90):
@@ -87,6 +87,13 @@ def test_every_k_has_every_score_beside_the_null(method):
     assert all(value is not None for row in rows for value in row.values())
     assert all(row["margin"] == row["silhouette"] - row["null_silhouette_mean"] for row in rows)
     assert found.cophenetic > found.null_cophenetic
+
+
+def test_the_tree_is_made_from_all_of_a_sample_in_the_order_of_its_values():
+    """Two heaps far apart: a tree of the first 1,000 points alone would see one of them only."""
+    points = np.sort(blobs(apart=0.0, n=1500)[0], axis=0)
+    points[1100:] += 50.0
+    assert cophenetic(points) > 0.95
 
 
 def test_dask_has_k_means_only():

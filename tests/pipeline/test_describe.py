@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,21 @@ def test_refining_later_adds_the_refinement_only(
         assert (again.done, again.skipped) == (0, 2)
         assert "nothing to do" in again.line()
     assert rows_of(empty_lake, "shape_refinement") == refined
+
+
+def test_a_newer_nanolake_describes_anew_and_each_particle_is_shown_once(
+    lake_copy: Lake, serial: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nanolake.pipeline import describe
+    from nanolake.storage import unit_key
+
+    count = lake_copy.query("FROM morphology").num_rows
+    monkeypatch.setattr(describe, "unit_key", partial(unit_key, code_version="later"))
+    assert describe_lake(lake_copy, engine=serial).done == 12
+    for table in ("shape_prediction", "shape_refinement"):
+        assert lake_copy.query(f"FROM {table}").num_rows == 2 * count
+    shown = lake_copy.query("SELECT count(jaccard_refined) AS n, count(*) AS rows FROM morphology")
+    assert shown.to_pylist() == [{"n": count, "rows": count}]
 
 
 def test_particles_too_thin_for_the_crop_have_no_refinement() -> None:

@@ -316,6 +316,24 @@ def test_the_run_tells_what_was_tried_and_how_each_group_did(lake: Lake) -> None
     assert 0.5 < row["null_accuracy"] <= 1.0
 
 
+def test_once_more_is_described_the_same_grouping_is_another(tmp_path: Path) -> None:
+    lake, values = Lake.create(tmp_path / "lake"), [kinds(number)[1] for number in range(4)]
+    owners = {
+        "lab": [row("lab", 0, lab_id="l", lab="L")],
+        "experiment": [
+            row("experiment", 0, experiment_id=e, lab_id="l", experiment=e) for e in ("e0", "e1")
+        ],
+    }
+    models = ("net", "net", None, None)
+    add(lake, owners, *(picture(n, values[n], models[n]) for n in range(4)))
+    assert group_lake(lake, GROUPS, track=False).done == 1
+    assert group_lake(lake, GROUPS, track=False).done == 0
+    assert {one["shape_group"] for one in shown(lake, 3)} == {0}
+    add(lake, *(described(n, values[n], "net", 3) for n in (2, 3)))
+    assert group_lake(lake, GROUPS, track=False).done == 1
+    assert {one["shape_group"] for one in shown(lake, 3)} == {1, 2}
+
+
 def test_the_null_is_divided_as_the_grouping_divided() -> None:
     """Two heaps, the larger one group 1; p is handed on in logarithms, as it is compared.
 

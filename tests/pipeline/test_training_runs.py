@@ -30,7 +30,7 @@ from nanolake.pipeline.select import select_particles
 from nanolake.pipeline.train import Place, TrainedModel, train_network
 from nanolake.segment.learned.settings import SegmenterTrainSettings
 from nanolake.shape.settings import ShapeTrainSettings
-from nanolake.storage import Lake
+from nanolake.storage import Lake, unit_key
 from nanolake.storage.models import ModelRegistry
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -217,6 +217,22 @@ def versions(lake: Lake) -> list[tuple[Any, ...]]:
     rows = lake.query("FROM selection ORDER BY selection, selection_version").to_pylist()
     names = ("selection", "selection_version", "particle_count", "labelled_count")
     return [tuple(row[name] for name in names) for row in rows]
+
+
+def test_a_lake_that_knows_no_selection_gets_one_and_a_newer_nanolake_adds_none(
+    lake_copy: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nanolake.pipeline import select
+
+    lake_copy._open_writer().execute("DROP TABLE selection; DROP TABLE selection_particle")
+    (lake_copy.root / "definitions.sha256").write_text("an older package's")
+    lake_copy.close()
+    assert select_particles(lake_copy, "some", ONE).done == 1
+    later = partial(unit_key, code_version="later")
+    monkeypatch.setattr(select, "unit_key", later)
+    again = select_particles(lake_copy, "some", ONE)
+    assert (again.done, again.skipped) == (0, 1)
+    assert lake_copy.query("FROM selection_particle").num_rows == 12
 
 
 def test_a_selection_is_kept_and_a_change_is_a_new_version(lake_copy: Lake, tmp_path: Path) -> None:

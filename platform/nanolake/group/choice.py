@@ -188,7 +188,12 @@ class Choice:
 
 def stands_above(score: KScore | FinerScore, settings: GroupSettings) -> bool:
     """Return whether a silhouette is further above its null than chance and the setting allow."""
-    return score.margin >= max(least_margin(settings), NULL_SDS * score.null_silhouette_sd)
+    return score.margin >= asked_margin(score, settings)
+
+
+def asked_margin(score: KScore | FinerScore, settings: GroupSettings) -> float:
+    """Return the margin that is asked of a score: the settings' and what chance allows."""
+    return max(least_margin(settings), NULL_SDS * score.null_silhouette_sd)
 
 
 def least_margin(settings: GroupSettings) -> float:
@@ -249,5 +254,5 @@ def _no_groups(scores: tuple[KScore, ...], settings: GroupSettings) -> str:
     best = max(scores, key=lambda score: score.margin)
     return (
         f"no groups: the silhouette furthest above data without structure, {best.silhouette:.3f} "
-        f"at K={best.k}, is {best.margin:.3f} above it; {least_margin(settings)} is asked"
+        f"at K={best.k}, is {best.margin:.3f} above it; {asked_margin(best, settings):.3g} is asked"
     )

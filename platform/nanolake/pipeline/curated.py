@@ -62,6 +62,7 @@ def export_selection(
     ``about``, JSON. The same rows give the same bytes. Raises `LakeError` where there is no such
     selection, or none of its particles can be used.
     """
+    lake.follow()
     about = newest_version(lake, name)
     if about is None:
         raise LakeError(f"there is no selection {name!r}: make one with `nanolake select`")
@@ -100,11 +101,12 @@ def _rows(lake: Lake, about: Mapping[str, Any]) -> pd.DataFrame:
         "LEFT JOIN shape_inference_current si ON si.segmentation_id = pa.segmentation_id "
         "LEFT JOIN shape_prediction sp "
         "ON sp.particle_id = x.particle_id AND sp.model_id = si.model_id "
+        "AND sp.unit_key = si.unit_key "
         "LEFT JOIN (SELECT DISTINCT ON (particle_id, model_id) * FROM shape_refinement "
         "ORDER BY particle_id, model_id, created_at DESC) sr "
         "ON sr.particle_id = x.particle_id AND sr.model_id = si.model_id "
-        "WHERE x.selection = ? AND x.selection_version = ? ORDER BY x.particle_id",
-        [about["selection"], about["selection_version"]],
+        "WHERE x.unit_key = ? ORDER BY x.particle_id",
+        [about["unit_key"]],
     )
     rows: pd.DataFrame = found.to_pandas()
     return rows

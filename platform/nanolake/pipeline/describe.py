@@ -131,6 +131,7 @@ def describe_lake(
     ``weights`` None means the lake's champion, or the shipped network where there is none. With
     ``settings.refine``, particles that were described without are refined as well.
     """
+    lake.follow()
     settings = settings or DescribeSettings()
     chosen = weights or champion(lake)
     model_id = ShapePredictor(chosen).model_id

@@ -62,7 +62,8 @@ def spooled(
     """Give the current particles, ordered by id, with ``columns`` of ``morphology`` as float32.
 
     The file lives as long as the ``with``. Its ``fingerprint`` stands for the particles and the
-    shape models that described them. Raises `LakeError` where there are no particles.
+    shape model that described each of them, if any has. Raises `LakeError` where there are no
+    particles.
     """
     with tempfile.TemporaryDirectory(prefix="nanolake-group-") as folder:
         path = Path(folder) / "particles.parquet"
@@ -83,7 +84,7 @@ def _spool(
     numbers = ", ".join(f'CAST("{name}" AS FLOAT) AS "{name}"' for name in dict.fromkeys(columns))
     where = "WHERE list_contains($experiments, experiment_id)" if experiments else ""
     bound = {"experiments": experiment_ids(lake, experiments)} if experiments else None
-    ids, models, count = hashlib.sha256(), set[str](), 0
+    ids, described, models, count = hashlib.sha256(), hashlib.sha256(), set[str | None](), 0
     with lake.connect() as connection:
         batches = _ask(
             connection,
@@ -94,10 +95,15 @@ def _spool(
             for batch in batches:
                 names = batch["particle_id"].to_pylist()
                 ids.update("".join(f"{name}\n" for name in names).encode())
-                models |= set(pc.unique(batch["model_id"]).drop_null().to_pylist())
+                models |= set(pc.unique(batch["model_id"]).to_pylist())
+                described.update(
+                    "".join(f"{one}\n" for one in batch["model_id"].to_pylist()).encode()
+                )
                 count += batch.num_rows
                 file.write_table(pa.Table.from_batches([batch]), row_group_size=BLOCK_ROWS)
-    return f"{ids.hexdigest()} {','.join(sorted(models))}", count
+    # Where a model has described all, or none, its name says as much as one a particle.
+    same = ",".join(one for one in models if one) if len(models) < 2 else described.hexdigest()
+    return f"{ids.hexdigest()} {same}", count
 
 
 def _ask(connection: Any, sql: str, bound: Any) -> pa.RecordBatchReader:

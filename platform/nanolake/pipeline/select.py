@@ -65,13 +65,13 @@ def select_particles(
         raise SettingsError(f"{name!r} is no name: use letters, digits, '_', '-' and '.'")
     if sql is None and labels is None:
         raise SettingsError("what is to be selected? Give a question, a file of labels, or both")
+    lake.follow()
     snapshot = _snapshot(lake)
     chosen = _chosen(lake, sql, labels)
     newest = newest_version(lake, name)
     content = chosen.sha256()
-    version = 1 if newest is None else newest["selection_version"]
-    if newest is not None and newest["content_sha256"] != content:
-        version += 1
+    unchanged = newest is not None and newest["content_sha256"] == content
+    version = 1 if newest is None else newest["selection_version"] + (not unchanged)
     about = {
         "selection": name,
         "selection_version": version,
@@ -85,6 +85,8 @@ def select_particles(
         "code_version": __version__,
     }
     key = unit_key(STAGE, name, str(version), content)
+    if newest is not None and unchanged:
+        key = newest["unit_key"]  # it may have been made by another version of the code
     said = f"{name} version {version}: {len(chosen.labels):,} particles"
     said += f", {chosen.labelled:,} with a person's labels" if chosen.labelled else ""
     return run_once(
@@ -101,7 +103,9 @@ def select_particles(
 def newest_version(lake: Lake, name: str) -> dict[str, Any] | None:
     """Return the row of the newest version of a selection, or None where there is none."""
     rows = lake.query(
-        "FROM selection WHERE selection = ? ORDER BY selection_version DESC LIMIT 1", [name]
+        "FROM selection WHERE selection = ? "
+        "ORDER BY selection_version DESC, created_at DESC LIMIT 1",
+        [name],
     ).to_pylist()
     return rows[0] if rows else None
 

@@ -39,9 +39,16 @@ JOIN experiment_current e ON e.experiment_id = h.experiment_id
 JOIN lab_current l ON l.lab_id = e.lab_id
 LEFT JOIN sample_current sa ON sa.sample_id = e.sample_id
 LEFT JOIN shape_inference_current si ON si.segmentation_id = p.segmentation_id
-LEFT JOIN shape_prediction sp ON sp.particle_id = p.particle_id AND sp.model_id = si.model_id
+-- By unit of work: another version of the code describes anew, with the same network too.
+LEFT JOIN shape_prediction sp
+    ON sp.particle_id = p.particle_id AND sp.model_id = si.model_id AND sp.unit_key = si.unit_key
+LEFT JOIN (
+    SELECT segmentation_id, model_id, arg_max(unit_key, created_at) AS unit_key
+    FROM shape_refinement WHERE method = 'jaccard-1' GROUP BY segmentation_id, model_id
+) ri ON ri.segmentation_id = p.segmentation_id AND ri.model_id = si.model_id
 LEFT JOIN shape_refinement sr
-    ON sr.particle_id = p.particle_id AND sr.model_id = si.model_id AND sr.method = 'jaccard-1'
+    ON sr.particle_id = p.particle_id AND sr.model_id = si.model_id
+    AND sr.method = 'jaccard-1' AND sr.unit_key = ri.unit_key
 LEFT JOIN group_assignment ga
     ON ga.particle_id = p.particle_id
     AND ga.grouping_run_id = (SELECT grouping_run_id FROM grouping_current)
