@@ -2,9 +2,10 @@
 
 Particles are those that the segmentation finds in simulated micrographs. Seen otherwise means:
 the label image turned by any angle (nearest neighbour, so that every edge is pixelated anew); the
-picture with black and white exchanged, segmented again; the particle at another magnification, so
-that it fills 0.3 instead of 0.9 of a frame of 64 px. A wider frame alone changes nothing: `cut`
-scales every crop to the particle's own reach, so only the pixelation is left to differ.
+picture with black and white exchanged, segmented again; a crop in which the particle fills 0.3
+instead of 0.9 of the way to the edge, as another tool might cut it (`cut` itself always fills
+0.92); the particle at a third of the magnification, pixelated anew, which takes away what a third
+of the pixels cannot show.
 """
 
 from __future__ import annotations
@@ -91,7 +92,10 @@ def _looks(seed: int) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
     yield ("turned by any angle", *_turned(labels, crops, seed))
     other = segment(picture.pixels.max() - picture.pixels, settings).labels
     yield ("inverted contrast, segmented again", *_matched(labels, crops, other))
-    yield (f"fill {SMALL:g} instead of {LARGE:g} of {FRAME_PX} px", *_magnified(labels))
+    wide, narrow = (cut(labels, fill=fill) for fill in (LARGE, SMALL))
+    yield (f"the same mask, filling {SMALL:g} instead of {LARGE:g} of its crop", wide, narrow)
+    across = [f"{round(share * FRAME_PX)} px" for share in (SMALL, LARGE)]
+    yield (f"drawn again in {across[0]} instead of {across[1]}", *_magnified(labels))
 
 
 def _large_enough(labels: NDArray[Any]) -> NDArray[np.int32]:

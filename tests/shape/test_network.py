@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 from nanolake.errors import ModelError, SettingsError  # noqa: E402
-from nanolake.shape import ShapePredictor, ShapeTrainSettings  # noqa: E402
+from nanolake.shape import ShapePredictor, ShapeTrainSettings, cut  # noqa: E402
 from nanolake.shape.data import (  # noqa: E402
     MixedCrops,
     ShapeData,
@@ -23,6 +23,7 @@ from nanolake.shape.export import export_onnx  # noqa: E402
 from nanolake.shape.harvest import Harvest  # noqa: E402
 from nanolake.shape.module import ShapeModule  # noqa: E402
 from nanolake.shape.network import ANGLES, Exported, ShapeNetwork, Unwrap, read_out  # noqa: E402
+from nanolake.simulate.crystal import draw_triples, label_strip  # noqa: E402
 
 TINY = {"batch_size": 16, "crops_per_epoch": 16, "validation_crops": 16, "test_crops": 100}
 
@@ -74,7 +75,8 @@ def test_every_epoch_and_worker_sees_other_crystals() -> None:
 def test_onnx_equals_torch(tmp_path: Path) -> None:
     torch.manual_seed(1)
     network = ShapeNetwork().eval()
-    crops = np.random.default_rng(5).random((20, 64, 64), np.float32)
+    rng = np.random.default_rng(5)
+    crops = cut(label_strip(rng, draw_triples(rng, 20), across_px=(30, 100)))
     path = export_onnx(network, tmp_path / "n.onnx", crop_px=64, name="n", card={"made": "here"})
     predictor = ShapePredictor(path)
     with torch.no_grad():

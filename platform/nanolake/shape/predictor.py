@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.errors import ModelError
-from nanolake.shape.crops import cut, labelled
+from nanolake.shape.crops import cut, labelled, standard
 from nanolake.shape.resimulate import redraw
 from nanolake.simulate.superellipse import canonical
 
@@ -43,12 +43,15 @@ class ShapePredictor:
     def __call__(self, crops: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """Predict mask crops of `cut`, (n, crop_px, crop_px) in 0 … 1.
 
+        Crops of other makers are moved and scaled as `cut` would have them (`standard`).
+
         Returns ``p`` (n,) float32; ``d`` (n,) int32; ``L_ratio`` (n,) float32 in (0, 1], canonical
         (`superellipse.canonical`); ``log_p_sd`` and ``L_ratio_sd`` (n,) float32, one standard
         deviation given that d is right (p's natural logarithm); ``d_probability`` (n, 6) float32
         for d = 1 … 6 and ``d_confidence`` (n,) float32, its largest.
         """
         self._check(crops)
+        crops = standard(crops)
         parts = [
             self._session.run(None, {"crops": np.asarray(crops[i : i + _BATCH], np.float32)})
             for i in range(0, len(crops), _BATCH)
