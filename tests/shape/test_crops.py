@@ -137,5 +137,6 @@ def test_crops_of_other_makers_are_moved_and_scaled() -> None:
     np.testing.assert_array_equal(found[0], wanted[0])
     # Half a crop pixel along an outline of 4 x 41 px would be 82 of 4,096 pixels: 0.02.
     assert np.abs(found[1] - wanted[0]).mean() < 0.03
-    assert found[1].sum() == pytest.approx(wanted[0].sum(), rel=0.03)
+    # The corner's rounded tip is taken for the reach: 0.3 of 13 px short makes 5 % more area.
+    assert found[1].sum() == pytest.approx(wanted[0].sum(), rel=0.06)
     assert not found[2].any()
