@@ -224,6 +224,17 @@ def test_a_rare_group_is_left_out_and_named():
     assert found.accuracy_heldout_micrograph is None
 
 
+@pytest.mark.parametrize("share", [0.02, 0.6, 0.9])
+def test_groups_too_small_for_the_share_held_back_are_left_out(share):
+    settings = XY.model_copy(update={"test_share": share, "trials": 1})
+    for count in (settings.least_members - 1, settings.least_members):
+        groups = np.repeat([1, 2], count)
+        table = {"x": groups + 0.01 * np.arange(2 * count), "y": np.arange(2.0 * count) % 7}
+        found = classify(table, groups, ids(2 * count, 3), ids(2 * count, 2), settings)
+        assert found.can_predict == (count == settings.least_members)
+    assert XY.least_members == 8
+
+
 def test_a_subset_keeps_rare_classes():
     labels = np.repeat([1, 2], [990, 10])
     rows = stratified_subset(labels, 100, 8, np.random.default_rng(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -56,5 +57,9 @@ class ClassifySettings(Settings):
 
     @property
     def least_members(self) -> int:
-        """Members below which a group is not learnt: two for each fold."""
-        return 2 * self.folds
+        """Members below which a group is not learnt: two for each fold.
+
+        More where ``test_share`` would else leave fewer than one a fold, or none to test.
+        """
+        of_fit, of_test = (self.folds + 1) / (1.0 - self.test_share), 1.0 / self.test_share
+        return max(2 * self.folds, math.ceil(of_fit), math.ceil(of_test))
