@@ -87,3 +87,36 @@ def test_ray_has_no_more_actors_than_the_cluster_has_cores(
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
     assert RayEngine(asked, address="cluster:6379").workers == given
+
+
+@pytest.mark.ray
+def test_an_item_is_not_blamed_for_the_death_of_an_actor_with_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two lone items, one lost actor each: both are done again. Two in a row give an item up."""
+    import ray
+
+    from nanolake.engines import ray as ray_engine
+
+    class Actor:
+        class run:  # noqa: N801 - as Ray's actors name their methods
+            @staticmethod
+            def remote(item: str) -> str:
+                return f"answer to {item}"
+
+    monkeypatch.setattr(ray_engine, "_new_actor", lambda task: Actor())
+    monkeypatch.setattr(ray, "kill", lambda actor: None)
+    hand = ray_engine._Hand(Divide())
+    waiting, lost = iter(["a"]), RuntimeError("lost")
+    hand.fill(waiting)
+    assert hand.replace_actor(lost) is None
+    hand.fill(waiting)
+    hand.put_down()  # the second actor did it
+    waiting = iter(["b"])
+    hand.fill(waiting)
+    assert hand.replace_actor(lost) is None
+    hand.fill(waiting)
+    outcome = hand.replace_actor(lost)
+    assert outcome is not None
+    assert outcome.item == "b"
+    assert outcome.fault is not None

@@ -93,7 +93,7 @@ class RayEngine(ClosingEngine):
         except ray.exceptions.RayError as error:
             self.lost_workers += 1
             return hand.replace_actor(error)
-        hand.sent.popleft()
+        hand.put_down()
         return outcome
 
     def close(self) -> None:
@@ -132,6 +132,11 @@ class _Hand:
                 return
         if self._again and not self.sent:
             self._send(self._again.popleft())
+
+    def put_down(self) -> None:
+        """Forget the oldest item, which is done; no actor has died with the next one yet."""
+        self.sent.popleft()
+        self._deaths_alone = 0
 
     def replace_actor(self, error: Exception) -> Outcome[Any, Any] | None:
         """Put a new actor in the place of a dead one; return a fault for an item that kills.
