@@ -67,7 +67,7 @@ class ShapeTrainSettings(Settings):
 
     @classmethod
     def short(cls, **changes: object) -> Self:
-        """Return settings for a look at the path: about a minute and a half on two cores, poor weights.
+        """Return settings for a look at the path: 90 s on two cores, poor weights.
 
         Registered under a name of its own: the champion that inference uses stays as it is.
         """
