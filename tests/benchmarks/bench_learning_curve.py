@@ -21,7 +21,8 @@ import numpy as np
 from nanolake.engines import open_engine
 from nanolake.engines.train import LightningJob, train_lightning
 from nanolake.pipeline.harvest import harvest_for_training
-from nanolake.report.shape_figures import learning_curve_figure, write_figures
+from nanolake.report.figures import style
+from nanolake.report.shape_figures import learning_curve_figure
 from nanolake.shape.evaluate import score
 from nanolake.shape.export import export_onnx
 from nanolake.shape.harvest import Harvest
@@ -47,7 +48,8 @@ def main() -> None:
         rows = [_train(n, folder, Path(scratch), given.workers) for n in COUNTS]
     counts = [row["count"] for row in rows]
     curves = {name: [row[name] for row in rows] for name in rows[0] if name != "count"}
-    write_figures({"learning_curve": learning_curve_figure(counts, curves)}, RESULTS)
+    drawn = style.to_png(learning_curve_figure(counts, curves))
+    (RESULTS / "learning_curve.png").write_bytes(drawn)
     text = _table(rows)
     (RESULTS / "learning_curve.md").write_text(text, encoding="utf-8")
     print(text)

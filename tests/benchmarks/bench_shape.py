@@ -274,9 +274,9 @@ def test_set(folder: Path | None, count: int) -> Harvest:
     """Return the first ``count`` crops of the test part; it is made where no folder is named."""
     if folder is None:
         from nanolake.engines import open_engine
-        from nanolake.pipeline.harvest import CROPS_PER_MICROGRAPH, harvest_part
+        from nanolake.pipeline.harvest import harvest_part, pictures_for
 
-        folder, pictures = ROOT / "build" / "harvest", -(-count // CROPS_PER_MICROGRAPH)
+        folder, pictures = ROOT / "build" / "harvest", pictures_for(count)
         with open_engine("serial") as engine:
             harvest_part(folder, "test", pictures, ShapeTrainSettings(), engine=engine)
     return Harvest.of_folder(folder / "test").first(count)

@@ -97,16 +97,6 @@ def service(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     started.process.wait(30)
 
 
-@pytest.fixture(scope="module")
-def labels() -> NDArray[np.uint8]:
-    """A disc and a square in 96 x 128 pixels."""
-    y, x = np.mgrid[:96, :128]
-    found = np.zeros((96, 128), np.uint8)
-    found[(y - 30) ** 2 + (x - 30) ** 2 <= 81] = 1
-    found[40:55, 80:95] = 2
-    return found
-
-
 def npy(values: NDArray[Any]) -> bytes:
     file = io.BytesIO()
     np.save(file, values)

@@ -91,16 +91,6 @@ def tiff(values: NDArray[Any], **how: Any) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def labels() -> NDArray[np.uint8]:
-    """A disc of radius 9 and a square of 15 px, in 96 x 128 pixels."""
-    y, x = np.mgrid[:96, :128]
-    found = np.zeros((96, 128), np.uint8)
-    found[(y - 30) ** 2 + (x - 30) ** 2 <= 81] = 1
-    found[40:55, 80:95] = 2
-    return found
-
-
-@pytest.fixture(scope="module")
 def picture(labels: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Both, dark on a bright film with noise; uint16."""
     noise = np.random.default_rng(0).normal(0.0, 60.0, labels.shape)

@@ -74,8 +74,8 @@ def harvest_for_training(
     """Make what is missing of ``folder``'s train, validation and test parts; return ``folder``."""
     counts = {
         "train": settings.micrographs if settings.harvested_share > 0.0 else 0,
-        "validation": _pictures(settings.validation_crops),
-        "test": _pictures(settings.test_crops),
+        "validation": pictures_for(settings.validation_crops),
+        "test": pictures_for(settings.test_crops),
     }
     for part, count in counts.items():
         harvest_part(folder, part, count, settings, engine=engine, progress=progress)
@@ -112,7 +112,8 @@ def harvest_part(
     progress(f"harvest {part}", len(items), len(items))
 
 
-def _pictures(crops: int) -> int:
+def pictures_for(crops: int) -> int:
+    """Return how many micrographs a validation or test part of so many crops needs."""
     return -(-crops // CROPS_PER_MICROGRAPH)
 
 

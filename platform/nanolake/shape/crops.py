@@ -98,7 +98,8 @@ def _moves(crops: NDArray[np.float32], reach_px: float) -> NDArray[np.float64]:
         for y in range(crops.shape[1]):
             for x in range(crops.shape[2]):
                 if crops[i, y, x] >= 0.5:
-                    far = max(far, np.hypot(y - out[i, 0], x - out[i, 1]))
+                    far = max(far, (y - out[i, 0]) ** 2 + (x - out[i, 1]) ** 2)
+        far = np.sqrt(far)
         share = (far + _TIP_PX) / reach_px
         off = max(abs(out[i, 0] - middle), abs(out[i, 1] - middle))
         if far > 0.0 and (off > _OFF_PX or share < _LEAST_FILL or share > _MOST_FILL):

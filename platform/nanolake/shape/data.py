@@ -92,7 +92,7 @@ class MixedCrops(IterableDataset[list[Tensor]]):
             parts = [pool.draw(rng, count) for pool, count in self.pools]
             fresh = self.settings.batch_size - sum(count for _, count in self.pools)
             if fresh > 0:
-                parts.append(_fresh(rng, fresh, self.settings))
+                parts.append(drawn_crops(rng, fresh, self.settings))
             yield _tensors(parts)
 
 
@@ -179,11 +179,13 @@ def _validation(settings: ShapeTrainSettings) -> Pool:
             settings.validation_crops
         )
         return Pool.even(found.crops, found.truth)
-    drawn, truth = _fresh(np.random.default_rng(_VALIDATION), settings.validation_crops, settings)
+    drawn, truth = drawn_crops(
+        np.random.default_rng(_VALIDATION), settings.validation_crops, settings
+    )
     return Pool.even(np.rint(255.0 * drawn).astype(np.uint8), truth)
 
 
-def _fresh(
+def drawn_crops(
     rng: np.random.Generator, count: int, settings: ShapeTrainSettings
 ) -> tuple[NDArray[np.float32], Triples]:
     """Draw crystals, wear them as a segmenter might, and cut them."""

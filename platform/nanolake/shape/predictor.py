@@ -128,8 +128,15 @@ def predict_particles(
     ``label`` (n,) int64 ascending, the arrays of `ShapePredictor` and of `redraw`
     (``phi_rad``, ``jaccard``): the columns of ``schemas/tables/shape_prediction.toml``.
     """
-    ids, _ = labelled(labels)
-    crops = cut(labels, size=predictor.crop_px, pixel_aspect=pixel_aspect)
-    predicted = predictor(crops)
+    ids, crops, predicted = predict_labels(labels, predictor, pixel_aspect)
     fit = redraw(crops, predicted["p"], predicted["d"], predicted["L_ratio"])
     return {"label": ids, **predicted, **fit}
+
+
+def predict_labels(
+    labels: NDArray[Any], predictor: ShapePredictor, pixel_aspect: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32], dict[str, NDArray[Any]]]:
+    """Return the labels of a label image, ascending, their crops, and what is predicted of them."""
+    ids, _ = labelled(labels)
+    crops = cut(labels, size=predictor.crop_px, pixel_aspect=pixel_aspect)
+    return ids, crops, predictor(crops)

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nanolake.shape.climb import climb
-from nanolake.shape.crops import cut, labelled
 from nanolake.shape.overlap import (
     ANGLES,
     CENTRE_X,
@@ -26,11 +25,10 @@ from nanolake.shape.overlap import (
     PHI,
     hard_jaccard,
     sheet_of,
-    soft_jaccard,
     unit_radii,
 )
-from nanolake.shape.predictor import ShapePredictor
-from nanolake.shape.resimulate import binary, fitted_poses, phase, put_on_mask, whole_d
+from nanolake.shape.predictor import ShapePredictor, predict_labels
+from nanolake.shape.resimulate import best_phase, binary, fitted_poses, phase, put_on_mask, whole_d
 
 Floats = NDArray[np.float64]
 
@@ -84,9 +82,7 @@ def refine_particles(
     Both have ``label`` (n,) int64, ascending: the columns of ``shape_prediction.toml`` and of
     ``shape_refinement.toml`` in ``schemas/tables/``.
     """
-    ids, _ = labelled(labels)
-    crops = cut(labels, size=predictor.crop_px, pixel_aspect=pixel_aspect)
-    predicted = predictor(crops)
+    ids, crops, predicted = predict_labels(labels, predictor, pixel_aspect)
     triple = predicted["p"], whole_d(predicted["d"], len(crops)), predicted["L_ratio"]
     poses, jaccard = fitted_poses(crops, *triple)
     drawn = {"phi_rad": phase(poses[:, PHI], triple[1]), "jaccard": jaccard.astype(np.float32)}
@@ -187,12 +183,9 @@ def _start(pose: Floats, d: int, sheet: Floats, sums: Floats, area: float, rows:
     best, most = pose.copy(), -1.0
     for s in range(_STARTS.shape[0]):
         pose[LOG_P], pose[LOG_L] = _STARTS[s]
-        off, _, _ = unit_radii(pose[LOG_P], pose[LOG_L], d, rows)
-        for k in range(_PHASES):
-            pose[PHI] = k * 2.0 * np.pi / (d * _PHASES)
-            value = soft_jaccard(pose, off, sheet, sums, area, rows, 2)
-            if value > most:
-                best, most = pose.copy(), value
+        value = best_phase(pose, d, sheet, sums, area, rows, _PHASES)
+        if value > most:
+            best, most = pose.copy(), value
     pose[:] = best
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,7 +107,7 @@ def _fit(
         sheet, sums = sheet_of(masks[i])
         pose = poses[i]
         put_on_mask(pose, masks[i], area)
-        _best_phase(pose, d[i], sheet, sums, float(area), rows)
+        best_phase(pose, d[i], sheet, sums, float(area), rows, _PHASES)
         climb(pose, d[i], sheet, sums, float(area), rows, _TURN_AND_SIZE, _STEPS, _GAIN)
         jaccard[i] = hard_jaccard(pose, d[i], masks[i], area, rows, runs)
 
@@ -125,14 +127,16 @@ def put_on_mask(pose: Floats, mask: NDArray[np.uint8], area: int) -> None:
 
 
 @numba.njit(cache=True)
-def _best_phase(
-    pose: Floats, d: int, sheet: Floats, sums: Floats, area: float, rows: Floats
-) -> None:
+def best_phase(
+    pose: Floats, d: int, sheet: Floats, sums: Floats, area: float, rows: Floats, phases: int
+) -> Any:
+    """Turn a pose to the best of ``phases`` phases of its period; return the soft Jaccard there."""
     off, _, _ = unit_radii(pose[LOG_P], pose[LOG_L], d, rows)
     best, most = 0.0, -1.0
-    for k in range(_PHASES):
-        pose[PHI] = k * 2.0 * np.pi / (d * _PHASES)
+    for k in range(phases):
+        pose[PHI] = k * 2.0 * np.pi / (d * phases)
         value = soft_jaccard(pose, off, sheet, sums, area, rows, 2)
         if value > most:
             best, most = pose[PHI], value
     pose[PHI] = best
+    return most

@@ -124,16 +124,13 @@ def held_out(settings: ShapeTrainSettings) -> tuple[NDArray[np.float32], Triples
 
     Harvested ones (part ``test`` of the folder) where there are any, else drawn ones.
     """
-    from nanolake.shape.crops import cut
+    from nanolake.shape.data import drawn_crops
     from nanolake.shape.harvest import Harvest
-    from nanolake.simulate.crystal import draw_triples, label_strip
 
     if settings.harvested is not None:
         found = Harvest.of_folder(settings.harvested / "test").first(settings.test_crops)
         return found.crops.astype(np.float32) / np.float32(255.0), found.truth
-    rng = np.random.default_rng((_TEST, 0))
-    truth = draw_triples(rng, settings.test_crops, paper_share=settings.paper_share)
-    return cut(label_strip(rng, truth), size=settings.crop_px), truth
+    return drawn_crops(np.random.default_rng((_TEST, 0)), settings.test_crops, settings)
 
 
 _ROWS = (
