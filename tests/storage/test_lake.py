@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import os
 import shutil
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,14 @@ import pytest
 from nanolake.contracts import conform, load_tables
 from nanolake.errors import LakeError, LakeNotFoundError, QueryError, SchemaError
 from nanolake.storage import Lake, Unit
+from nanolake.storage.catalogs import SqliteCatalog
 from nanolake.storage.ledger import LEASE_S
 from nanolake.storage.tables import _append
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+NewLake = Callable[[], Lake]
 
 
 def labs(*names: str, unit: str = "u") -> list[dict[str, Any]]:
@@ -39,10 +44,27 @@ def lab_ids(lake: Lake) -> list[str]:
 
 
 def contents(lake: Lake) -> dict[str, bytes]:
-    """Every file of the lake but what SQLite makes to read: -shm and an empty -wal."""
+    """Every file of the lake but what SQLite makes to read: -shm and an empty -wal.
+
+    Of a lake on PostgreSQL and S3 the objects, and how many rows catalogue and ledger have.
+    """
+    if not isinstance(lake.catalog, SqliteCatalog):
+        return shared_contents(lake)
     files = [p for p in lake.root.rglob("*") if p.is_file() and not p.name.endswith("-shm")]
     found = {str(p.relative_to(lake.root)): p.read_bytes() for p in files}
     return {name: text for name, text in found.items() if text or not name.endswith("-wal")}
+
+
+def shared_contents(lake: Lake) -> dict[str, bytes]:
+    found = {entry.path: lake.data.read(entry.path) for entry in lake.data.walk()}
+    with lake.ledger._database.transaction() as session:
+        names = session.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1"
+        ).fetchall()
+        for name in (row["tablename"] for row in names):
+            rows = session.execute(f"SELECT * FROM {name} ORDER BY {name}::text").fetchall()
+            found[name] = repr(rows).encode()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +76,31 @@ def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lake(empty_lake: Path, tmp_path: Path) -> Iterator[Lake]:
+def laptop(empty_lake: Path, tmp_path: Path) -> Iterator[Lake]:
+    """A lake in a folder, for what only such a lake has."""
     shutil.copytree(empty_lake, tmp_path / "lake")
     opened = Lake.open(tmp_path / "lake")
     yield opened
     opened.close()
 
 
+@pytest.fixture
+def lake(profile: str, request: pytest.FixtureRequest, new_lake: NewLake) -> Iterator[Lake]:
+    """A new lake of each profile."""
+    lake = request.getfixturevalue("laptop") if profile == "laptop" else new_lake()
+    yield lake
+    lake.close()
+
+
 @pytest.fixture(scope="module")
-def asked(empty_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    """A lake with one row that tests only ask."""
-    folder = tmp_path_factory.mktemp("asked") / "lake"
-    shutil.copytree(empty_lake, folder)
-    lake = Lake.open(folder)
+def asked(
+    any_profile: str, shared_lake: NewLake, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lake]:
+    """A lake of each profile with one row that tests only ask."""
+    if any_profile == "cluster":
+        lake = shared_lake()
+    else:
+        lake = Lake.create(tmp_path_factory.mktemp("asked") / "lake")
     claim(lake, "u")
     lake.ledger.finish({"u": 1.0}, lake.commit({"lab": labs("a")}, message="a", unit_keys=["u"]))
     yield lake
@@ -77,9 +111,10 @@ def test_a_new_lake_holds_every_table_and_nothing_in_them(lake: Lake) -> None:
     found = {row["name"] for row in lake.query("SHOW TABLES").to_pylist()}
     assert found >= set(load_tables()) | {"morphology", "ensemble", "batch_compare"}
     for name in load_tables():
-        assert lake.query(f'SELECT count(*) AS n FROM "{name}"').to_pylist() == [{"n": 0}]
+        rows = 1 if name == "schema_version" else 0
+        assert lake.query(f'SELECT count(*) AS n FROM "{name}"').to_pylist() == [{"n": rows}]
     about = json.loads((lake.root / "lake.json").read_text())
-    assert about["format_version"] == 1
+    assert about["format_version"] == 2
 
 
 def test_creating_twice_opens_what_is_there(lake: Lake) -> None:
@@ -102,7 +137,7 @@ def test_an_older_lake_gets_the_tables_columns_and_views_of_the_package(lake: La
     writer.execute("DROP VIEW morphology")
     writer.execute("ALTER TABLE segmentation DROP COLUMN pixel_size_y_nm")
     writer.execute("DROP TABLE sample")
-    (lake.root / "definitions.sha256").write_text("an older package's")
+    writer.execute("UPDATE schema_version SET fingerprint = 'an older package''s'")
     lake.commit({"lab": labs("a")}, message="an open connection asks no more")
     assert lake.query("FROM lab_current").to_pylist() == [{"lab": "old"}]
     lake.close()
@@ -123,11 +158,11 @@ def test_a_lake_that_follows_the_package_is_left_as_it_is(lake: Lake) -> None:
 
 def test_a_lake_too_old_to_follow_is_not_written_to(lake: Lake) -> None:
     lake._open_writer().execute("ALTER TABLE lab DROP COLUMN lab")
-    (lake.root / "definitions.sha256").unlink()
+    lake._open_writer().execute("UPDATE schema_version SET fingerprint = 'an older package''s'")
     lake.close()
     with pytest.raises(LakeError, match="table lab has no column lab, which must not be NULL"):
         lake.commit({"lab": labs("b")}, message="b")
-    assert not (lake.root / "definitions.sha256").exists()
+    assert lake.query("FROM schema_version").num_rows == 1
 
 
 def test_no_progress_bar_is_drawn(asked: Lake) -> None:
@@ -152,7 +187,7 @@ def test_what_is_no_lake_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"format_version": 2}', r"has format 2, this nanolake \(.*\) reads format 1: install"),
+        ('{"format_version": 3}', r"has format 3, this nanolake \(.*\) reads format 2: install"),
         ("", r"lake\.json is damaged"),
         ("{}", r"lake\.json is damaged"),
         ("[1]", r"lake\.json is damaged"),
@@ -164,10 +199,10 @@ def test_another_format_is_refused(tmp_path: Path, text: str, message: str) -> N
         Lake.open(tmp_path)
 
 
-def test_a_lake_may_be_moved_and_its_path_may_hold_quotes(lake: Lake, tmp_path: Path) -> None:
-    lake.commit({"lab": labs("a")}, message="a")
-    lake.close()
-    lake.root.rename(tmp_path / "l'été $1")
+def test_a_lake_may_be_moved_and_its_path_may_hold_quotes(laptop: Lake, tmp_path: Path) -> None:
+    laptop.commit({"lab": labs("a")}, message="a")
+    laptop.close()
+    laptop.root.rename(tmp_path / "l'été $1")
     moved = Lake.open(tmp_path / "l'été $1")
     moved.commit({"lab": labs("b")}, message="b")
     assert lab_ids(moved) == ["a", "b"]
@@ -210,8 +245,8 @@ def test_a_commit_carries_author_message_and_units(lake: Lake) -> None:
 
 def test_rows_lie_as_zstd_parquet_that_anybody_reads(lake: Lake) -> None:
     lake.commit({"lab": labs("a", "b")}, message="a")
-    (file,) = (lake.root / "tables").rglob("*.parquet")
-    table = pq.ParquetFile(file)
+    (file,) = [entry.path for entry in lake.tables.walk("main/lab")]
+    table = pq.ParquetFile(io.BytesIO(lake.tables.read(file)))
     assert table.read().column("lab").to_pylist() == ["A", "B"]
     group = table.metadata.row_group(0)
     assert {group.column(i).compression for i in range(group.num_columns)} == {"ZSTD"}
@@ -323,6 +358,12 @@ REFUSED = [
     "FROM python_map_function()",
     "FROM read_duckdb('OUTSIDE')",
     "FROM which_secret('s3://x', 's3')",
+    "FROM duckdb_secrets()",
+    "FROM postgres_query('ledger', 'SELECT 1')",
+    "FROM postgres_execute('ledger', 'DELETE FROM work_unit')",
+    "FROM postgres_scan('host=127.0.0.1', 'public', 'x')",
+    "FROM read_parquet('s3://lake/other/x.parquet')",
+    "COPY lab TO 's3://lake/x.parquet'",
 ]
 
 
@@ -457,7 +498,7 @@ def test_a_unit_that_was_taken_over_after_its_commit_lands_once(lake: Lake) -> N
     """The owner had committed but not finished when its lease ended and another claimed it."""
     claim(lake, "k", owner="slow:1")
     claim(lake, "k2")
-    with lake._lock():
+    with lake.catalog.lock():
         rows = {"lab": conform("lab", labs("a", unit="k"))}
         _append(lake._open_writer(), rows, "by the slow one", ["k"])
     later = lake.ledger._now() + LEASE_S + 1

@@ -8,13 +8,16 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from nanolake.storage import Claim, Ledger, Unit, unit_key
-from nanolake.storage.ledger import LEASE_S, owner_name
+from nanolake.storage.catalogs import PostgresCatalog
+from nanolake.storage.ledger import LEASE_S, PostgresDatabase, owner_name
 
 HOST = socket.gethostname()
 
@@ -35,8 +38,17 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Ledger:
+def ledger(profile: str, tmp_path: Path, clock: Clock) -> Ledger:
+    if profile == "cluster":
+        return Ledger(postgres(), now=clock)
     return Ledger(tmp_path / "ledger.sqlite", now=clock)
+
+
+def postgres() -> PostgresDatabase:
+    """A schema of its own on the running PostgreSQL."""
+    url = f"{os.environ['NANOLAKE_TEST_CATALOG']}?schema=t{uuid.uuid4().hex[:12]}"
+    catalog = PostgresCatalog.parse(url)
+    return PostgresDatabase(catalog.conninfo, catalog.schema)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +64,8 @@ def units(*keys: str) -> list[Unit]:
 
 
 def row(ledger: Ledger, key: str) -> dict[str, Any]:
-    connection = sqlite3.connect(ledger.path)
-    connection.row_factory = sqlite3.Row
-    found = connection.execute("SELECT * FROM work_unit WHERE unit_key = ?", [key]).fetchone()
-    connection.close()
+    with ledger._database.transaction() as session:
+        (found,) = session.execute("SELECT * FROM work_unit WHERE unit_key = ?", [key]).fetchall()
     return dict(found)
 
 
@@ -102,10 +112,11 @@ def test_the_same_unit_twice_in_one_call_is_one_claim(ledger: Ledger) -> None:
 
 def test_the_primary_key_is_real(ledger: Ledger) -> None:
     ledger.claim(units("a"))
-    connection = sqlite3.connect(ledger.path)
-    with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE constraint failed: work_unit\.unit"):
-        connection.execute("INSERT INTO work_unit SELECT * FROM work_unit")
-    connection.close()
+    with (
+        pytest.raises((sqlite3.IntegrityError, psycopg.errors.UniqueViolation)),
+        ledger._database.transaction() as session,
+    ):
+        session.execute("INSERT INTO work_unit SELECT * FROM work_unit")
 
 
 def test_more_units_than_one_batch(ledger: Ledger) -> None:
@@ -187,9 +198,9 @@ def test_a_unit_key_follows_each_part_and_the_code() -> None:
     assert len(unit_key()) == 64
 
 
-def claim_all(path: Path, keys: list[str], answers: Any, barrier: Any) -> None:
+def claim_all(place: Any, keys: list[str], answers: Any, barrier: Any) -> None:
     barrier.wait()
-    ledger = Ledger(path)  # the file is not there yet: all make it at once
+    ledger = Ledger(place)  # the table is not there yet: all make it at once
     mine: list[str] = []
     for start in range(0, len(keys), 10):
         mine += ledger.claim(units(*keys[start : start + 10])).mine
@@ -197,11 +208,12 @@ def claim_all(path: Path, keys: list[str], answers: Any, barrier: Any) -> None:
     barrier.wait()  # whoever ends would be found dead, and followed
 
 
-def test_four_processes_claim_each_unit_once(tmp_path: Path) -> None:
+def test_four_processes_claim_each_unit_once(profile: str, tmp_path: Path) -> None:
     keys = [f"k{number}" for number in range(200)]
     context = multiprocessing.get_context("fork")
     barrier, answers = context.Barrier(4), context.Queue()
-    args = (tmp_path / "ledger.sqlite", keys, answers, barrier)
+    place = postgres() if profile == "cluster" else tmp_path / "ledger.sqlite"
+    args = (place, keys, answers, barrier)
     workers = [context.Process(target=claim_all, args=args) for _ in range(4)]
     for worker in workers:
         worker.start()

@@ -135,7 +135,7 @@ def describe_lake(
     settings = settings or DescribeSettings()
     chosen = weights or champion(lake)
     model_id = ShapePredictor(chosen).model_id
-    task = DescribeTask(pixels_root=str(lake.images.root), weights=str(chosen) if chosen else None)
+    task = DescribeTask(pixels_root=lake.images.url, weights=str(chosen) if chosen else None)
     common: dict[str, Any] = {
         "stage": STAGE,
         "run_id": run_id or new_run_id(),

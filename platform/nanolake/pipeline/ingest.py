@@ -119,7 +119,7 @@ def ingest(
     return run_jobs(
         lake,
         engine,
-        IngestTask(pixels_root=str(lake.images.root), settings=settings),
+        IngestTask(pixels_root=lake.images.url, settings=settings),
         [job for entry in sheet.experiments for job in _jobs(entry, settings)],
         stage=STAGE,
         run_id=run_id or new_run_id(),

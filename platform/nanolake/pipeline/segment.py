@@ -124,7 +124,7 @@ def segment_lake(
     return run_jobs(
         lake,
         engine,
-        SegmentTask(pixels_root=str(lake.images.root), segmentation_run_id=way, settings=settings),
+        SegmentTask(pixels_root=lake.images.url, segmentation_run_id=way, settings=settings),
         jobs,
         stage=STAGE,
         run_id=run_id or new_run_id(),

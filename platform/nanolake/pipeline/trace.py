@@ -75,7 +75,7 @@ def trace(lake: Lake, particle_id: str, picture: Path | None = None) -> Trace:
 
 
 def _array(lake: Lake, what: str, path: str, wanted: str) -> tuple[Any, Link]:
-    where = str(lake.images.root / path)
+    where = lake.images.where(path)
     try:
         array = lake.images.read(path)
     except LakeError:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nanolake import __version__
-from nanolake.contracts import SQL_TYPES, ddl, get_table, load_tables
+from nanolake.contracts import SQL_TYPES, conform, ddl, get_table, load_tables
 from nanolake.errors import LakeError
 from nanolake.query import view_statements
 from nanolake.storage.ledger import owner_name
@@ -16,21 +16,20 @@ from nanolake.storage.ledger import owner_name
 if TYPE_CHECKING:
     import duckdb
 
-_LEDGER_TABLE = "work_unit"  # lies in a file of its own, beside the catalogue
-FILE = "definitions.sha256"
-"""Below the lake's folder: what its tables and views were last made from."""
+SCHEMA_VERSION = 1
+"""Grows where an older nanolake must not write to a lake any more."""
+_LEDGER_TABLE = "work_unit"  # lies beside the catalogue, not in it
 
 
-def follow(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
-    """Make tables, columns and views of the lake at ``root`` those of this package, where not.
+def follow(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make tables, columns and views of the lake those of this package, where not.
 
-    Nothing is done where the fingerprint in the lake's folder is this package's. What is new is
-    added; no table or column is ever taken away. The caller holds the lake's lock. Raises
-    `LakeError` where a new column must not be NULL, which the rows that are there would be.
+    Nothing is done where the fingerprint in the lake is this package's. What is new is added; no
+    table or column is ever taken away. The caller holds the lake's lock alone. Raises `LakeError`
+    where the lake is newer than this package, and where a new column must not be NULL, which the
+    rows that are there would be.
     """
-    wanted = fingerprint()
-    file = root / FILE
-    if file.is_file() and file.read_text() == wanted:
+    if followed(connection):
         return
     connection.execute("CALL lake.set_option('parquet_compression', 'zstd')")
     connection.execute("BEGIN")
@@ -40,9 +39,25 @@ def follow(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-    half = file.with_name(f"{FILE}.half")
-    half.write_text(wanted)
-    half.replace(file)
+
+
+def followed(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the lake's tables and views are this package's; `LakeError` for a newer lake."""
+    import duckdb
+
+    try:
+        row = connection.execute(
+            "SELECT schema_version, fingerprint, code_version FROM schema_version "
+            "ORDER BY created_at DESC LIMIT 1"
+        ).fetchone()
+    except duckdb.CatalogException:  # a lake just made, or older than this table
+        return False
+    if row is not None and row[0] > SCHEMA_VERSION:
+        raise LakeError(
+            f"the lake's tables have version {row[0]}, made by nanolake {row[2]}; this nanolake "
+            f"({__version__}) knows version {SCHEMA_VERSION}: install the newer one"
+        )
+    return row is not None and row[1] == fingerprint()
 
 
 def fingerprint() -> str:
@@ -57,6 +72,15 @@ def _define(connection: duckdb.DuckDBPyConnection) -> None:
         _add_columns(connection, name)
     for statement in view_statements():
         connection.execute(statement)
+    row = {
+        "schema_version": SCHEMA_VERSION,
+        "fingerprint": fingerprint(),
+        "code_version": __version__,
+        "created_at": datetime.now(UTC),
+    }
+    connection.register("incoming", conform("schema_version", [row]))
+    connection.execute("INSERT INTO schema_version BY NAME SELECT * FROM incoming")
+    connection.unregister("incoming")
     connection.execute(
         "CALL lake.set_commit_message($author, 'tables and views', extra_info => $info)",
         {"author": owner_name(), "info": json.dumps({"nanolake": __version__})},

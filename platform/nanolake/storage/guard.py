@@ -53,6 +53,9 @@ _TABLE_FUNCTIONS = frozenset(
 )
 """The only functions that may stand for a table, beside ``duckdb_…``, which tell of DuckDB."""
 
+_SECRETS = "duckdb_secrets"
+"""Tells of credentials, though not of the secret ones."""
+
 _REFUSED = frozenset(("getenv", "nextval", "write_log"))
 """Functions of values with an effect, or that tell of the computer."""
 
@@ -121,7 +124,8 @@ def _refuse_functions(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
             "this question cannot be checked for what it calls: write it as a plain SELECT"
         )
     for name in map(str.lower, _TABLE_FUNCTION.findall(parsed)):
-        if name not in _TABLE_FUNCTIONS and not name.startswith("duckdb_"):
+        known = name in _TABLE_FUNCTIONS or name.startswith("duckdb_")
+        if not known or name == _SECRETS:
             raise _refused(name)
     for name in map(str.lower, _FUNCTION.findall(parsed)):
         if name in _REFUSED:

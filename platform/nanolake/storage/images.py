@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,12 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.errors import LakeError
+from nanolake.storage.folders import Folder, LocalFolder, open_folder
 
 if TYPE_CHECKING:
     import xarray as xr
 
 CHUNK_PX = 512
 OME_VERSION = "0.5"
+SHARD = "0/c/0/0"
+"""The one file, below a picture's own path, that holds its pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +52,26 @@ def array_sha256(array: NDArray[Any]) -> str:
 
 
 class ImageStore:
-    """Micrographs and their label images under one root folder."""
+    """Micrographs and their label images under one root: a folder, or ``s3://BUCKET/PREFIX``."""
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Path | str | Folder) -> None:
+        self.folder: Folder = open_folder(root) if isinstance(root, str | Path) else root
+
+    @property
+    def url(self) -> str:
+        """What workers are handed to open the same store."""
+        return self.folder.url
+
+    @property
+    def root(self) -> Path:
+        """The local folder; raises `LakeError` where the pixels lie on S3."""
+        if not isinstance(self.folder, LocalFolder):
+            raise LakeError(f"the pixels lie at {self.folder.where('')}, not in a local folder")
+        return self.folder.root
+
+    def where(self, path: str) -> str:
+        """Return how to name a picture to a person."""
+        return self.folder.where(path)
 
     def write(
         self,
@@ -84,22 +101,22 @@ class ImageStore:
 
         Raises `LakeError` where there is no such micrograph, or as `write` does.
         """
-        if not _is_group(self.root / image):
-            raise _missing(self.root / image)
+        if not self.folder.exists(f"{image}/zarr.json"):
+            raise _missing(self.where(image))
         ome = _multiscales(run_id, pixel_size_nm) | {
             "image-label": {
                 "colors": [{"label-value": 0, "rgba": [0, 0, 0, 0]}],
                 "source": {"image": "../../"},
             }
         }
-        folder = self.root / image / "labels"
         stored = self._write_once(f"{image}/labels/{run_id}", labels, ome)
-        _list_labels(folder)
+        self._list_labels(f"{image}/labels")
         return stored
 
     def read(self, path: str) -> NDArray[Any]:
         """Return the whole array (y, x) stored at ``path``; raise `LakeError` where it is not."""
-        return _read_array(self.root / path)
+        with self.folder.fetched(path) as folder:
+            return _read_array(folder, self.where(path))
 
     def open(self, path: str) -> xr.DataArray:
         """Return a lazy `xarray.DataArray` with dims ``y``, ``x``; in nm where calibrated.
@@ -108,11 +125,10 @@ class ImageStore:
         """
         import xarray as xr
 
-        if not _shard(self.root / path).is_file():
-            raise _missing(self.root / path)
-        data: xr.DataArray = xr.open_zarr(str(self.root / path), consolidated=False, chunks=None)[
-            "0"
-        ]
+        if not self.folder.exists(f"{path}/{SHARD}"):
+            raise _missing(self.where(path))
+        store = self.folder.zarr_store(path)
+        data: xr.DataArray = xr.open_zarr(store, consolidated=False, chunks=None)["0"]
         scale = self.scale_nm(path)
         if scale is None:
             uncalibrated: xr.DataArray = data.assign_attrs(units="px")
@@ -127,10 +143,9 @@ class ImageStore:
     def scale_nm(self, path: str) -> tuple[float, float] | None:
         """Return the pixel size (y, x) in nm that stands in the picture's own metadata."""
         try:
-            text = (self.root / path / "zarr.json").read_text()
+            ome = self._ome(path)
         except FileNotFoundError:
-            raise _missing(self.root / path) from None
-        ome = json.loads(text)["attributes"]["ome"]
+            raise _missing(self.where(path)) from None
         multiscale = ome["multiscales"][0]
         if "unit" not in multiscale["axes"][0]:
             return None
@@ -138,10 +153,9 @@ class ImageStore:
         return float(y), float(x)
 
     def _require_root(self, experiment_id: str) -> None:
-        folder = self.root / f"{experiment_id}.zarr"
-        if not _is_group(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            _write_group(folder, None)
+        path = f"{experiment_id}.zarr/zarr.json"
+        if not self.folder.exists(path):
+            self.folder.create(path, _group(None))
 
     def _write_once(self, path: str, pixels: NDArray[Any], ome: Mapping[str, Any]) -> StoredImage:
         if not pixels.size:
@@ -149,44 +163,50 @@ class ImageStore:
         # The bytes of a picture are little-endian whatever the file was; so is its hash.
         pixels = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
         wanted = array_sha256(pixels)
-        final = self.root / path
-        if not final.exists():
-            temporary = final.parent / f".writing-{final.name}-{uuid.uuid4().hex[:8]}"
-            try:
-                _write_image(temporary, pixels, ome)
-                _verify(temporary, wanted)
-                temporary.rename(final)
-            except OSError:
-                if not final.exists():  # else somebody else finished the same picture first
-                    raise
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-        _verify(final, wanted)
-        _correct_scale(final, ome)
-        size = sum(file.stat().st_size for file in (final / "0").rglob("*") if file.is_file())
+        if not self.folder.exists(f"{path}/zarr.json"):
+            with self.folder.staging(path) as made:
+                _write_image(made, pixels, ome)
+                _verify(made, self.where(path), wanted)
+                self.folder.publish(made, path)
+        with self.folder.fetched(path) as stored:
+            _verify(stored, self.where(path), wanted)
+        self._correct_scale(path, ome)
+        size = sum(self.folder.size_bytes(f"{path}/{name}") for name in (SHARD, "0/zarr.json"))
         return StoredImage(path=path, sha256=wanted, stored_bytes=size)
 
+    def _list_labels(self, path: str) -> None:
+        """Write the list of label images; once more where another run has come meanwhile."""
+        listed: list[str] | None = None
+        while True:
+            names = (name for name in self.folder.children(path) if name[0] != ".")
+            runs = [name for name in names if self.folder.exists(f"{path}/{name}/zarr.json")]
+            if runs == listed:
+                return
+            self.folder.write(f"{path}/zarr.json", _group({"version": OME_VERSION, "labels": runs}))
+            listed = runs
 
-def _is_group(folder: Path) -> bool:
-    """Whether a finished Zarr group lies there; one being written begins with a dot."""
-    return not folder.name.startswith(".") and (folder / "zarr.json").is_file()
+    def _correct_scale(self, path: str, ome: Mapping[str, Any]) -> None:
+        """Let the metadata of a picture that lay there already follow a corrected pixel size."""
+        if self._ome(path) != ome:
+            self.folder.write(f"{path}/zarr.json", _group(ome))
+
+    def _ome(self, path: str) -> dict[str, Any]:
+        ome: dict[str, Any] = json.loads(self.folder.read(f"{path}/zarr.json"))["attributes"]["ome"]
+        return ome
 
 
-def _write_group(folder: Path, ome: Mapping[str, Any] | None) -> None:
-    """Write a Zarr v3 group's metadata in one atomic step."""
+def _group(ome: Mapping[str, Any] | None) -> bytes:
+    """Return a Zarr v3 group's metadata."""
     attributes = {"ome": ome} if ome is not None else {}
-    text = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=2)
-    temporary = folder / f".zarr.json-{uuid.uuid4().hex[:8]}"
-    temporary.write_text(text)
-    temporary.replace(folder / "zarr.json")
+    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    return json.dumps(group, indent=2).encode()
 
 
 def _write_image(folder: Path, pixels: NDArray[Any], ome: Mapping[str, Any]) -> None:
     import zarr
     from zarr.codecs import BloscCodec
 
-    folder.mkdir(parents=True)
-    _write_group(folder, ome)
+    (folder / "zarr.json").write_bytes(_group(ome))
     chunks = tuple(min(CHUNK_PX, side) for side in pixels.shape)
     shard = tuple(-(-side // c) * c for side, c in zip(pixels.shape, chunks, strict=True))
     with _fast_codecs():
@@ -206,53 +226,30 @@ def _write_image(folder: Path, pixels: NDArray[Any], ome: Mapping[str, Any]) -> 
         array[...] = pixels
 
 
-def _shard(folder: Path) -> Path:
-    """Return the one file that holds the pixels of the picture in ``folder``."""
-    return folder / "0" / "c" / "0" / "0"
+def _missing(where: str) -> LakeError:
+    return LakeError(f"no picture at {where}: was it moved?")
 
 
-def _missing(folder: Path) -> LakeError:
-    return LakeError(f"no picture at {folder}: was it moved?")
-
-
-def _read_array(folder: Path) -> NDArray[Any]:
+def _read_array(folder: Path, where: str) -> NDArray[Any]:
     """Read a picture; Zarr alone would take a missing shard for zeros."""
     import zarr
 
-    if not _shard(folder).is_file():
-        raise _missing(folder)
+    if not (folder / SHARD).is_file():
+        raise _missing(where)
     try:
         with _fast_codecs():
             return np.asarray(zarr.open_array(str(folder / "0"), mode="r")[...])
     except FileNotFoundError:
-        raise _missing(folder) from None
+        raise _missing(where) from None
     except (RuntimeError, ValueError, KeyError) as error:  # what the codecs raise on bad bytes
-        raise LakeError(f"the picture at {folder} is damaged: {error}") from error
+        raise LakeError(f"the picture at {where} is damaged: {error}") from error
 
 
-def _list_labels(folder: Path) -> None:
-    """Write the list of label images; once more where another run has come meanwhile."""
-    listed: list[str] | None = None
-    while True:
-        runs = sorted(p.name for p in folder.iterdir() if p.name[0] != "." and _is_group(p))
-        if runs == listed:
-            return
-        _write_group(folder, {"version": OME_VERSION, "labels": runs})
-        listed = runs
-
-
-def _correct_scale(folder: Path, ome: Mapping[str, Any]) -> None:
-    """Let the metadata of a picture that lay there already follow a corrected pixel size."""
-    stored = json.loads((folder / "zarr.json").read_text())["attributes"]["ome"]
-    if stored != ome:
-        _write_group(folder, ome)
-
-
-def _verify(folder: Path, wanted: str) -> None:
-    found = array_sha256(_read_array(folder))
+def _verify(folder: Path, where: str, wanted: str) -> None:
+    found = array_sha256(_read_array(folder, where))
     if found != wanted:
         raise LakeError(
-            f"{folder} holds other pixels than were to be written ({found[:12]} instead of "
+            f"{where} holds other pixels than were to be written ({found[:12]} instead of "
             f"{wanted[:12]}): the disk is faulty, or two pictures share one id"
         )
 

@@ -3,7 +3,8 @@
 A unit of work is *claimed* before it is computed, its rows are committed to the lake in one
 transaction that carries the unit's key, and then it is marked *done*. Where a process dies between
 the last two steps, the next run finds the key in the lake's history and does not compute again.
-DuckLake itself has no primary key, so the ledger lies beside the catalogue in SQLite.
+DuckLake itself has no primary key, so the ledger lies beside the catalogue: in an SQLite file, or
+in the PostgreSQL schema of the catalogue. The statements are the same.
 """
 
 from __future__ import annotations
@@ -14,15 +15,25 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 from nanolake import __version__
 from nanolake.contracts import get_table
+from nanolake.errors import LakeError
 
 LEASE_S = 600.0
 _SQLITE_TYPES = {"string": "TEXT", "float64": "REAL", "int32": "INTEGER", "int64": "INTEGER"}
+_POSTGRES_TYPES = {
+    "string": "text",
+    "float64": "double precision",
+    "int32": "integer",
+    "int64": "bigint",
+}
+Row = Mapping[str, Any] | sqlite3.Row
 _BATCH = 500
 _WAIT_S = 60.0
 
@@ -64,15 +75,50 @@ class Abandoned:
     lease_until_s: float
 
 
-class Ledger:
-    """The ``work_unit`` table of one lake, in an SQLite file."""
+class Session(Protocol):
+    """One transaction of a database; ``?`` stands for a parameter, a row is asked by name."""
 
-    def __init__(self, path: Path | str, *, now: Callable[[], float] = time.time) -> None:
-        self.path = Path(path)
-        self._now = now
-        _use_wal(self.path)
+    def execute(self, sql: str, values: Sequence[object] = ()) -> Any:
+        """Run one statement; what it returns has ``fetchall`` and may be walked over."""
+        ...
+
+    def executemany(self, sql: str, values: Sequence[Sequence[object]]) -> object:
+        """Run one statement for many rows."""
+        ...
+
+
+class Database(Protocol):
+    """Where the ledger's table lies."""
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """The schema's types in the words of this database."""
+        ...
+
+    def prepare(self) -> None:
+        """Make the place where it is not there yet."""
+        ...
+
+    def now(self) -> float:
+        """Return the Unix time in s that leases are measured by."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        """Give a transaction that no other one of this ledger runs beside."""
+        ...
+
+
+class Ledger:
+    """The ``work_unit`` table of one lake. ``place`` is a database, or an SQLite file."""
+
+    def __init__(
+        self, place: Path | str | Database, *, now: Callable[[], float] | None = None
+    ) -> None:
+        self._database = SqliteDatabase(Path(place)) if isinstance(place, str | Path) else place
+        self._database.prepare()
+        self._now = now or self._database.now
         with self._transaction() as connection:
-            connection.execute(_ddl())
+            connection.execute(_ddl(self._database.types))
 
     def claim(
         self, units: Iterable[Unit], *, owner: str | None = None, retry_failed: bool = False
@@ -188,23 +234,40 @@ class Ledger:
         """Return how many units stand in each (step, state)."""
         with self._transaction() as connection:
             rows = connection.execute(
-                "SELECT step, state, count(*) FROM work_unit GROUP BY 1, 2 ORDER BY 1, 2"
+                "SELECT step, state, count(*) AS n FROM work_unit GROUP BY 1, 2 ORDER BY 1, 2"
             ).fetchall()
-        return {(row[0], row[1]): row[2] for row in rows}
+        return {(row["step"], row["state"]): row["n"] for row in rows}
 
     def _claim_row(self, unit: Unit, owner: str) -> tuple[object, ...]:
         now = self._now()
         return (unit.key, unit.step, unit.subject, owner, now + LEASE_S, now)
 
-    def _is_held(self, row: sqlite3.Row) -> bool:
+    def _is_held(self, row: Row) -> bool:
         return (
             row["state"] == "claimed"
             and row["lease_until_s"] > self._now()
             and _may_live(row["owner"])
         )
 
+    def _transaction(self) -> AbstractContextManager[Session]:
+        return self._database.transaction()
+
+
+@dataclass(frozen=True)
+class SqliteDatabase:
+    """A file; ``BEGIN IMMEDIATE`` keeps other transactions out."""
+
+    path: Path
+    types = _SQLITE_TYPES
+
+    def prepare(self) -> None:
+        _use_wal(self.path)
+
+    def now(self) -> float:
+        return time.time()
+
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[Session]:
         connection = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
         connection.row_factory = sqlite3.Row
         try:
@@ -219,18 +282,96 @@ class Ledger:
             connection.close()
 
 
+@dataclass(frozen=True)
+class PostgresDatabase:
+    """A schema of a PostgreSQL database; an advisory lock keeps other transactions out."""
+
+    conninfo: str
+    schema: str
+    types = _POSTGRES_TYPES
+
+    def prepare(self) -> None:
+        with self.connect(autocommit=True) as connection:
+            # CREATE SCHEMA IF NOT EXISTS may fail where two sessions come at once.
+            connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [self.schema])
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self.schema}")
+
+    def now(self) -> float:
+        """The server's clock: those of many computers differ, and a lease is theirs in common."""
+        return time.time() + self._behind_s
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        with self.connect() as connection:  # commits at the end, or rolls back
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.schema])
+            yield _Numbered(connection.cursor())
+
+    @contextmanager
+    def connect(self, *, autocommit: bool = False) -> Iterator[Any]:
+        """Give a connection whose names are the schema's; raise `LakeError` where there is none."""
+        import psycopg
+        from psycopg.rows import dict_row
+
+        try:
+            connection = psycopg.connect(
+                self.conninfo,
+                autocommit=autocommit,
+                row_factory=dict_row,
+                options=f"-c search_path={self.schema}",
+                connect_timeout=10,
+            )
+        except psycopg.OperationalError as error:
+            raise LakeError(unreachable(self.conninfo, error)) from None
+        try:
+            with connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            if isinstance(error, psycopg.errors.LockNotAvailable):
+                raise
+            raise LakeError(unreachable(self.conninfo, error)) from None
+
+    @cached_property
+    def _behind_s(self) -> float:
+        with self.connect() as connection:
+            row = connection.execute("SELECT extract(epoch FROM clock_timestamp()) AS s").fetchone()
+        return float(row["s"]) - time.time()
+
+
+class _Numbered:
+    """A cursor of psycopg that takes ``?`` as SQLite does."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def execute(self, sql: str, values: Sequence[object] = ()) -> Any:
+        return self._cursor.execute(sql.replace("?", "%s"), values)
+
+    def executemany(self, sql: str, values: Sequence[Sequence[object]]) -> object:
+        return self._cursor.executemany(sql.replace("?", "%s"), values)
+
+
+def unreachable(where: str, error: Exception) -> str:
+    """Return what to tell a user whose PostgreSQL does not let us in; it never holds a password."""
+    text = str(error)
+    if "password" in text or "authentication" in text:
+        remedy = "set PGPASSWORD, or write the password into ~/.pgpass"
+    else:
+        remedy = "is the server running, and may this computer reach it?"
+    return f"the catalogue on PostgreSQL ({where}) does not answer: {text.strip()}: {remedy}"
+
+
 _OWN = "unit_key = ? AND state = 'claimed' AND owner = ?"
 _CLAIM = (
     "INSERT INTO work_unit (unit_key, step, subject, state, owner, lease_until_s, attempt, "
     "updated_at_s) VALUES (?, ?, ?, 'claimed', ?, ?, 1, ?) ON CONFLICT (unit_key) DO UPDATE SET "
     "state = 'claimed', owner = excluded.owner, lease_until_s = excluded.lease_until_s, "
-    "attempt = attempt + 1, updated_at_s = excluded.updated_at_s"
+    "attempt = work_unit.attempt + 1, updated_at_s = excluded.updated_at_s"
 )
 
 
-def _ddl() -> str:
+def _ddl(types: Mapping[str, str]) -> str:
     columns = [
-        f"{c.name} {_SQLITE_TYPES[c.type]}{' NOT NULL' if c.required else ''}"
+        f"{c.name} {types[c.type]}{' NOT NULL' if c.required else ''}"
         for c in get_table("work_unit").columns
     ]
     return f"CREATE TABLE IF NOT EXISTS work_unit ({', '.join(columns)}, PRIMARY KEY (unit_key))"
@@ -253,8 +394,8 @@ def _use_wal(path: Path) -> None:
             connection.close()
 
 
-def _states(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, sqlite3.Row]:
-    found: dict[str, sqlite3.Row] = {}
+def _states(connection: Session, keys: Sequence[str]) -> dict[str, Row]:
+    found: dict[str, Row] = {}
     for start in range(0, len(keys), _BATCH):
         batch = keys[start : start + _BATCH]
         marks = ",".join("?" * len(batch))

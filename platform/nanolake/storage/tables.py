@@ -1,15 +1,18 @@
-"""The lake: DuckLake tables, OME-Zarr pixels and the ledger of work units under one folder.
+"""The lake: DuckLake tables, OME-Zarr pixels and the ledger of work units.
 
-::
+On one computer all of it lies under one folder::
 
     LAKE/lake.json         what this folder is, and the format's version
     LAKE/catalog.sqlite    DuckLake's catalogue
     LAKE/tables/           rows, as Parquet
     LAKE/pixels/           pictures and label images, as OME-Zarr
     LAKE/ledger.sqlite     work units
-    LAKE/definitions.sha256  what its tables and views were made from
     LAKE/models/           MLflow's database and artifacts
     LAKE/reports/          written reports
+
+For many computers ``lake.json`` names a PostgreSQL database, which holds catalogue and ledger, and
+a place on S3 (or a mounted folder), which holds ``tables/`` and ``pixels/``. The folder is then
+only this computer's handle, and any computer makes one with ``nanolake init``.
 
 Tables are append-only: a correction is a new row, and the ``*_current`` views choose the newest.
 """
@@ -27,8 +30,10 @@ from typing import TYPE_CHECKING, Any
 
 from nanolake import __version__
 from nanolake.contracts import conform
-from nanolake.errors import LakeError, LakeNotFoundError, QueryError
+from nanolake.errors import LakeError, LakeNotFoundError, NanolakeError, QueryError, SettingsError
 from nanolake.storage import definitions
+from nanolake.storage.catalogs import Catalog, open_catalog, quoted
+from nanolake.storage.folders import Folder, LocalFolder, S3Folder, open_folder
 from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
 from nanolake.storage.ledger import Ledger, owner_name
@@ -37,80 +42,105 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-FORMAT_VERSION = 1
-_EXTENSIONS = ("ducklake", "sqlite_scanner")
+FORMAT_VERSION = 2
+_READABLE_FORMATS = (1, 2)
 _LEDGER_TABLE = "work_unit"
 _FOLDERS = ("tables", "pixels", "models", "reports")
-_PARTS = (
-    *_FOLDERS,
-    "catalog",
-    "ledger",
-    ".lock",
-    "lake.json.half",
-    definitions.FILE,
-    f"{definitions.FILE}.half",
-)
-_LOCK_TIMEOUT_S = 300.0
+_PARTS = (*_FOLDERS, "catalog", "ledger", ".lock", "lake.json.half", "definitions.sha256")
+_COMMIT_RETRIES = 100
+_SECRET = "nanolake_data"
+At = int | datetime
+"""A moment of a lake's history: a snapshot's number, or a time."""
 
 
 class Lake:
-    """One lake on a local disk. Open it with `Lake.open`, make it with `Lake.create`."""
+    """One lake. Open it with `Lake.open`, make it with `Lake.create`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, catalog: str | None = None, data: str | None = None) -> None:
         self.root = root
-        self.images = ImageStore(root / "pixels")
+        self.catalog_url, self.data_url = catalog, data
+        self.catalog: Catalog = open_catalog(root, catalog)
+        self.data: Folder = LocalFolder(root) if data is None else open_folder(data)
+        self.tables: Folder = self.data.below("tables")
+        self.images = ImageStore(self.data.below("pixels"))
         self._writer: duckdb.DuckDBPyConnection | None = None
-        self._reader: duckdb.DuckDBPyConnection | None = None
+        self._readers: dict[At | None, duckdb.DuckDBPyConnection] = {}
 
     @classmethod
-    def create(cls, root: Path | str) -> Lake:
-        """Make a lake in an empty or new folder, or open the one that is there."""
+    def create(
+        cls, root: Path | str, *, catalog: str | None = None, data: str | None = None
+    ) -> Lake:
+        """Make a lake in an empty or new folder, or open the one that is there.
+
+        ``catalog`` is ``postgresql://USER@HOST:PORT/DATABASE?schema=SCHEMA``, ``data`` is
+        ``s3://BUCKET/PREFIX`` or a mounted folder: then the folder is a handle of this computer on
+        a lake that many share, and of an existing one where catalogue and data hold one. Raises
+        `SettingsError` for an address that cannot be meant, `LakeError` for what is not a lake.
+        """
         folder = Path(root).expanduser().resolve()
+        if data is not None:
+            data = open_folder(data if "://" in data else Path(data).expanduser().resolve()).url
         if (folder / "lake.json").exists():
-            return cls.open(folder)
+            lake = cls.open(folder)
+            if (catalog, data) not in ((None, None), (lake.catalog_url, lake.data_url)):
+                raise LakeError(
+                    f"{folder} is the handle of another lake ({lake.where}): name a new folder"
+                )
+            return lake
         # A lake whose making was interrupted has parts but no lake.json yet: it is finished here.
         found = folder.iterdir() if folder.exists() else ()
         if any(path.name.partition(".sqlite")[0] not in _PARTS for path in found):
             raise LakeError(f"{folder} is not empty and not a lake: name a new folder")
+        if catalog is not None and data is None:
+            raise SettingsError(
+                "a catalogue on PostgreSQL is for many computers: say with --data where the data "
+                "lie that all of them reach (s3://BUCKET/PREFIX, or a mounted folder)"
+            )
+        lake = cls(folder, catalog, data)
+        lake._make()
+        return lake
+
+    def _make(self) -> None:
         for part in _FOLDERS:
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        lake = cls(folder)
-        lake.follow()
-        about = {
+            with _disk(self.root):
+                (self.root / part).mkdir(parents=True, exist_ok=True)
+        self.follow()
+        about: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "lake_id": uuid.uuid4().hex,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "nanolake_version": __version__,
         }
-        half = folder / "lake.json.half"
-        half.write_text(json.dumps(about, indent=2) + "\n")
-        half.replace(folder / "lake.json")
-        return lake
+        if self.data_url is not None:  # whoever came first has named the lake for all
+            self.data.create("lake.json", json.dumps(about, indent=2).encode() + b"\n")
+            about = _about(self.data.read("lake.json"), self.data.where("lake.json"))
+            about |= {"catalog": self.catalog_url, "data": self.data_url}
+        LocalFolder(self.root).write("lake.json", json.dumps(about, indent=2).encode() + b"\n")
 
     @classmethod
     def open(cls, root: Path | str) -> Lake:
         """Open a lake; raise `LakeNotFoundError` or, for another format, `LakeError`."""
         folder = Path(root).expanduser().resolve()
         try:
-            about = json.loads((folder / "lake.json").read_text())
-            version = about["format_version"]
+            text = (folder / "lake.json").read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             raise LakeNotFoundError(
                 f"there is no lake at {folder}: make one with `nanolake init {root}`"
             ) from None
-        except (ValueError, KeyError, TypeError):
-            raise LakeError(f"{folder / 'lake.json'} is damaged: no format_version in it") from None
-        if version != FORMAT_VERSION:
-            raise LakeError(
-                f"the lake at {folder} has format {version}, this nanolake "
-                f"({__version__}) reads format {FORMAT_VERSION}: install the nanolake that wrote it"
-            )
-        return cls(folder)
+        about = _about(text, str(folder / "lake.json"))
+        return cls(folder, about.get("catalog"), about.get("data"))
+
+    @property
+    def where(self) -> str:
+        """Where the lake lies, in words for a person; it never holds a password."""
+        if self.catalog_url is None and self.data_url is None:
+            return str(self.root)
+        return f"{self.catalog_url or self.root} and {self.data.where('')}"
 
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger of work units."""
-        return Ledger(self.root / "ledger.sqlite")
+        return self.catalog.ledger()
 
     @property
     def tracking_uri(self) -> str:
@@ -118,9 +148,12 @@ class Lake:
         return f"sqlite:///{self.root / 'models' / 'mlflow.sqlite'}"
 
     @contextmanager
-    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Give a read-only DuckDB connection: all tables and views, nothing outside the lake."""
-        connection = self._open_reader().cursor()
+    def connect(self, at: At | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a read-only DuckDB connection: all tables and views, nothing outside the lake.
+
+        ``at`` shows the lake as it was then; the ledger has no history and is always of now.
+        """
+        connection = self._open_reader(at).cursor()
         try:
             connection.execute(f"CREATE TEMP VIEW {_LEDGER_TABLE} AS FROM ledger.{_LEDGER_TABLE}")
             connection.execute("USE lake")
@@ -128,14 +161,20 @@ class Lake:
         finally:
             connection.close()
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> pa.Table:
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | Sequence[Any] = (),
+        *,
+        at: At | None = None,
+    ) -> pa.Table:
         """Answer one SELECT as an Arrow table; raise `QueryError` for anything else.
 
-        ``parameters`` fill ``?`` or ``$name`` in the text.
+        ``parameters`` fill ``?`` or ``$name`` in the text; ``at`` asks the lake as it was then.
         """
         import duckdb
 
-        with self.connect() as connection:
+        with self.connect(at) as connection:
             try:
                 require_question(connection, sql)
                 return connection.execute(sql, parameters or None).to_arrow_table()
@@ -160,7 +199,12 @@ class Lake:
         ready = {name: rows for name, rows in ready.items() if rows.num_rows}
         if not ready and not unit_keys:
             return None
-        with self._lock():
+        # A unit that was claimed before may be landing in another process at this moment, so it
+        # waits until it is alone. Otherwise writers may commit beside one another, where they can.
+        attempts = self.ledger.attempts(unit_keys) if unit_keys else {}
+        again = any(attempt > 1 for attempt in attempts.values())
+        self._require_followed()
+        with self.catalog.lock(shared=not again):
             keys = self._still_mine(unit_keys)
             if lost := set(unit_keys) - set(keys):
                 ready = {name: _without(rows, lost) for name, rows in ready.items()}
@@ -171,18 +215,18 @@ class Lake:
                 return _append(self._open_writer(), ready, message, keys)
             except duckdb.Error as error:
                 self.close()  # whatever state it is in, the next commit begins anew
-                raise LakeError(f"nothing was written to {self.root}: {error}") from error
+                raise LakeError(f"nothing was written to {self.where}: {error}") from error
 
     def follow(self) -> None:
         """Make tables and views those of this package before asking: the lake may be older."""
-        with self._lock():
+        with self.catalog.lock():
             self._open_writer()
 
     def recover(self) -> tuple[int, int]:
         """Settle what dead processes left claimed; return (found committed, given back)."""
         if not self.ledger.abandoned():
             return 0, 0
-        with self._lock():  # a slow owner either has committed, or will find its claim gone
+        with self.catalog.lock():  # a slow owner either has committed, or will find its claim gone
             claimed = self.ledger.abandoned()
             committed = self._committed(set(claimed))
             self.ledger.settle(claimed, committed)
@@ -190,10 +234,10 @@ class Lake:
 
     def close(self) -> None:
         """Close the connections, if any; the lake may be used again afterwards."""
-        for connection in (self._writer, self._reader):
+        for connection in (self._writer, *self._readers.values()):
             if connection is not None:
                 connection.close()
-        self._writer = self._reader = None
+        self._writer, self._readers = None, {}
 
     def _still_mine(self, keys: Sequence[str]) -> list[str]:
         """Return which units this process still holds and nobody has committed."""
@@ -203,10 +247,6 @@ class Lake:
         again = {key for key, attempt in attempts.items() if attempt > 1}
         committed = self._committed(again) if again else {}
         return [key for key in keys if key in attempts and key not in committed]
-
-    def _quoted(self, part: str) -> str:
-        """Return the path of a part of the lake as it stands between quotes in SQL."""
-        return str(self.root / part).replace("'", "''")
 
     def _committed(self, keys: set[str]) -> dict[str, int]:
         rows = self.query(
@@ -219,59 +259,80 @@ class Lake:
             found.update({key: row["snapshot_id"] for key in units if key in keys})
         return found
 
-    def _open_reader(self) -> duckdb.DuckDBPyConnection:
+    def _open_reader(self, at: At | None = None) -> duckdb.DuckDBPyConnection:
         """Attach lake and ledger once: loading the extensions takes ten times a query's time."""
-        if self._reader is not None:
-            return self._reader
-        _ = self.ledger  # the file must be there before it is attached
-        reader = _connection()
-        reader.execute(
-            f"ATTACH 'ducklake:sqlite:{self._quoted('catalog.sqlite')}' AS lake "
-            f"(READ_ONLY, DATA_PATH '{self._quoted('tables')}', OVERRIDE_DATA_PATH true)"
-        )
-        reader.execute(
-            f"ATTACH '{self._quoted('ledger.sqlite')}' AS ledger (TYPE sqlite, READ_ONLY)"
-        )
+        if at in self._readers:
+            return self._readers[at]
+        _ = self.ledger  # it must be there before it is attached
+        reader = self._connection()
+        self._attach(reader, {"READ_ONLY": "", **_moment(at)})
+        self._attach_ledger(reader)
         reader.execute("SET GLOBAL TimeZone = 'UTC'")
-        reader.execute(f"SET allowed_directories = ['{self._quoted('tables')}/']")
-        reader.execute(
-            f"SET allowed_paths = ['{self._quoted('catalog.sqlite')}', "
-            f"'{self._quoted('ledger.sqlite')}']"
-        )
+        reader.execute(f"SET allowed_directories = ['{quoted(self._tables_path)}']")
+        listed = ", ".join(f"'{quoted(path)}'" for path in self.catalog.paths)
+        reader.execute(f"SET allowed_paths = [{listed}]")
         reader.execute("SET enable_external_access = false")
         reader.execute("SET lock_configuration = true")
-        self._reader = reader
+        self._readers[at] = reader
         return reader
+
+    def _require_followed(self) -> None:
+        """Let the lake follow the package before a first commit: that needs the lock alone."""
+        if self._writer is None:
+            self.follow()
 
     def _open_writer(self) -> duckdb.DuckDBPyConnection:
         """Attach the lake for writing, under the lock; a lake older than the package follows it."""
         if self._writer is None:
-            writer = _connection()
+            writer = self._connection()
             # Inlined rows would live in the catalogue, out of reach of plain Parquet readers.
-            # The catalogue knows the folder it was made in: a lake may have been moved since.
-            writer.execute(
-                f"ATTACH 'ducklake:sqlite:{self._quoted('catalog.sqlite')}' AS lake (DATA_PATH "
-                f"'{self._quoted('tables')}', OVERRIDE_DATA_PATH true, "
-                "META_JOURNAL_MODE 'WAL', DATA_INLINING_ROW_LIMIT 0)"
-            )
+            self._attach(writer, {"DATA_INLINING_ROW_LIMIT": "0"})
             writer.execute("USE lake")
-            definitions.follow(writer, self.root)
+            writer.execute(f"SET ducklake_max_retry_count = {_COMMIT_RETRIES}")
+            definitions.follow(writer)
             self._writer = writer
         return self._writer
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One writer at a time: SQLite's own locking stalls for seconds under four writers."""
-        from filelock import FileLock, Timeout
+    @property
+    def _tables_path(self) -> str:
+        return self.tables.where("").rstrip("/") + "/"
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        s3 = self.data if isinstance(self.data, S3Folder) else None
+        connection = _connection((*self.catalog.extensions, *(("httpfs",) if s3 else ())))
+        if s3:
+            statement = s3.duckdb_secret(_SECRET)
+            try:
+                connection.execute(statement)
+            except Exception:  # its text would hold the secret key
+                raise LakeError(
+                    f"DuckDB does not take the credentials for {s3.where('')}"
+                ) from None
+        return connection
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection, options: dict[str, str]) -> None:
+        import duckdb
+
+        options = {"DATA_PATH": f"'{quoted(self._tables_path)}'", **options}
+        try:
+            connection.execute(self.catalog.attach_lake(options))
+        except duckdb.Error as error:
+            connection.close()
+            raise self._unattached(str(error)) from None
+
+    def _attach_ledger(self, connection: duckdb.DuckDBPyConnection) -> None:
+        import duckdb
 
         try:
-            with FileLock(str(self.root / ".lock"), timeout=_LOCK_TIMEOUT_S):
-                yield
-        except Timeout:
-            raise LakeError(
-                f"{self.root} has been locked by another writer for {_LOCK_TIMEOUT_S:.0f} s: "
-                "is a run stuck? `nanolake status` names the owners of open work"
-            ) from None
+            connection.execute(self.catalog.attach_ledger())
+        except duckdb.Error as error:
+            connection.close()
+            raise self._unattached(str(error)) from None
+
+    def _unattached(self, text: str) -> NanolakeError:
+        if "snapshot" in text.lower() and ("version" in text or "timestamp" in text.lower()):
+            return QueryError(f"the lake has no such moment: {text}")
+        return LakeError(f"the lake at {self.where} cannot be opened: {text}")
 
 
 def extension_path(name: str) -> Path:
@@ -297,7 +358,7 @@ def extension_path(name: str) -> Path:
     return file
 
 
-def _connection() -> duckdb.DuckDBPyConnection:
+def _connection(extensions: Sequence[str]) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     connection = duckdb.connect(
@@ -309,9 +370,40 @@ def _connection() -> duckdb.DuckDBPyConnection:
     # A bar would mix with our own output. A notebook without ipywidgets has none, and says so.
     with suppress(duckdb.Error):
         connection.execute("SET enable_progress_bar = false")
-    for name in _EXTENSIONS:
+    for name in extensions:
         connection.execute(f"LOAD '{extension_path(name)}'")
     return connection
+
+
+def _about(text: bytes, where: str) -> dict[str, Any]:
+    """Read a ``lake.json``; raise `LakeError` where it is damaged or of another format."""
+    try:
+        about: dict[str, Any] = json.loads(text)
+        version = about["format_version"]
+    except (ValueError, KeyError, TypeError):
+        raise LakeError(f"{where} is damaged: no format_version in it") from None
+    if version not in _READABLE_FORMATS:
+        raise LakeError(
+            f"the lake at {where.removesuffix('/lake.json')} has format {version}, this nanolake "
+            f"({__version__}) reads format {FORMAT_VERSION}: install the nanolake that wrote it"
+        )
+    return about
+
+
+@contextmanager
+def _disk(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise LakeError(f"{root} cannot be made: {error.strerror}: name another folder") from None
+
+
+def _moment(at: At | None) -> dict[str, str]:
+    if at is None:
+        return {}
+    if isinstance(at, datetime):
+        return {"SNAPSHOT_TIME": f"'{at.astimezone(UTC).isoformat()}'"}
+    return {"SNAPSHOT_VERSION": str(at)}
 
 
 def _without(rows: pa.Table, unit_keys: set[str]) -> pa.Table:

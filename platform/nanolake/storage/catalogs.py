@@ -1,0 +1,196 @@
+"""The two places a lake's catalogue, its ledger and its lock can lie in.
+
+``SqliteCatalog``: files of the lake's own folder, for one computer. ``PostgresCatalog``: one schema
+of a PostgreSQL database, for many computers. Everything above them is the same SQL.
+
+A password never stands in a lake, an error or a log: PostgreSQL's own library finds it where it
+always looks (``PGPASSWORD``, ``~/.pgpass``, ``PGSERVICEFILE``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from nanolake.errors import LakeError, SettingsError
+from nanolake.storage.ledger import Ledger, PostgresDatabase
+
+LOCK_TIMEOUT_S = 300.0
+DEFAULT_SCHEMA = "nanolake"
+_STUCK = "is a run stuck? `nanolake status` names the owners of open work"
+
+
+class Catalog(Protocol):
+    """Where the rows' catalogue lies, and how many writers stay out of each other's way."""
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """DuckDB's extensions that it is reached with, DuckLake's own first."""
+        ...
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Local files that a reader must be let open."""
+        ...
+
+    def attach_lake(self, options: dict[str, str]) -> str:
+        """Return the statement that attaches the catalogue as ``lake``."""
+        ...
+
+    def attach_ledger(self) -> str:
+        """Return the statement that attaches the ledger, read-only, as ``ledger``."""
+        ...
+
+    def ledger(self) -> Ledger:
+        """Open the ledger, made where there is none."""
+        ...
+
+    def lock(self, *, shared: bool = False) -> AbstractContextManager[None]:
+        """Keep other writers out; with ``shared``, only those that asked for it alone.
+
+        A process that dies gives its lock back. Raises `LakeError` after `LOCK_TIMEOUT_S`.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SqliteCatalog:
+    """``catalog.sqlite``, ``ledger.sqlite`` and ``.lock`` in the lake's folder."""
+
+    root: Path
+    extensions = ("ducklake", "sqlite_scanner")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return str(self.root / "catalog.sqlite"), str(self.root / "ledger.sqlite")
+
+    def attach_lake(self, options: dict[str, str]) -> str:
+        """The catalogue knows the folder it was made in: a lake may have been moved since."""
+        journal = {} if "READ_ONLY" in options else {"META_JOURNAL_MODE": "'WAL'"}
+        more = options | {"OVERRIDE_DATA_PATH": "true"} | journal
+        return f"ATTACH 'ducklake:sqlite:{quoted(self.paths[0])}' AS lake ({_words(more)})"
+
+    def attach_ledger(self) -> str:
+        return f"ATTACH '{quoted(self.paths[1])}' AS ledger (TYPE sqlite, READ_ONLY)"
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.root / "ledger.sqlite")
+
+    @contextmanager
+    def lock(self, *, shared: bool = False) -> Iterator[None]:
+        """One writer at a time, ``shared`` or not: SQLite stalls for seconds under four writers."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(str(self.root / ".lock"), timeout=LOCK_TIMEOUT_S)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise LakeError(
+                f"{self.root} has been locked by another writer for {LOCK_TIMEOUT_S:.0f} s: "
+                f"{_STUCK}"
+            ) from None
+        except OSError as error:
+            raise LakeError(f"{self.root} cannot be written to: {error.strerror}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@dataclass(frozen=True)
+class PostgresCatalog:
+    """One schema of a database: DuckLake's tables, the ledger, and an advisory lock."""
+
+    conninfo: str
+    """What PostgreSQL's library connects with; it holds no password."""
+    schema: str
+    extensions = ("ducklake", "postgres_scanner")
+    paths: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, url: str) -> PostgresCatalog:
+        """Read ``postgresql://USER@HOST:PORT/DATABASE?schema=SCHEMA``; raise `SettingsError`."""
+        parts = urlsplit(url)
+        if parts.password is not None or "password=" in parts.query:
+            raise SettingsError(
+                "the catalogue's address would be kept in the lake, so it must hold no password: "
+                "set PGPASSWORD, or write the password into ~/.pgpass"
+            )
+        if not parts.hostname or not parts.path.strip("/"):
+            raise SettingsError(
+                f"{url!r} names no server and database: "
+                "write postgresql://USER@HOST:PORT/DATABASE?schema=SCHEMA"
+            )
+        query = dict(parse_qsl(parts.query))
+        schema = query.pop("schema", DEFAULT_SCHEMA)
+        if not schema.isidentifier() or not schema.islower():
+            raise SettingsError(f"schema {schema!r}: use small letters, digits and _")
+        return cls(_conninfo(urlunsplit(parts._replace(query=urlencode(query)))), schema)
+
+    def attach_lake(self, options: dict[str, str]) -> str:
+        more = options | {"METADATA_SCHEMA": f"'{self.schema}'"}
+        target = quoted(self.conninfo)
+        return f"ATTACH 'ducklake:postgres:{target}' AS lake ({_words(more)})"
+
+    def attach_ledger(self) -> str:
+        target = quoted(self.conninfo)
+        return f"ATTACH '{target}' AS ledger (TYPE postgres, READ_ONLY, SCHEMA '{self.schema}')"
+
+    def ledger(self) -> Ledger:
+        return Ledger(PostgresDatabase(self.conninfo, self.schema))
+
+    @contextmanager
+    def lock(self, *, shared: bool = False) -> Iterator[None]:
+        """Hold an advisory lock on a connection of its own: it ends with the process."""
+        import psycopg
+
+        kind = "_shared" if shared else ""
+        database = PostgresDatabase(self.conninfo, self.schema)
+        with database.connect(autocommit=True) as connection:
+            connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S:.0f}s'")
+            try:
+                connection.execute(f"SELECT pg_advisory_lock{kind}(%s)", [self._lock_number])
+            except psycopg.errors.LockNotAvailable:
+                raise LakeError(
+                    f"schema {self.schema} has been locked by another writer for "
+                    f"{LOCK_TIMEOUT_S:.0f} s: {_STUCK}"
+                ) from None
+            yield
+
+    @property
+    def _lock_number(self) -> int:
+        digest = hashlib.sha256(f"nanolake {self.schema}".encode()).digest()
+        return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def open_catalog(root: Path, url: str | None) -> Catalog:
+    """Return the catalogue at a PostgreSQL address, or for None the one in the lake's folder."""
+    return SqliteCatalog(root) if url is None else PostgresCatalog.parse(url)
+
+
+def quoted(text: str) -> str:
+    """Return a text as it stands between single quotes in SQL."""
+    return text.replace("'", "''")
+
+
+def _words(options: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}".strip() for name, value in options.items())
+
+
+def _conninfo(url: str) -> str:
+    if importlib.util.find_spec("psycopg") is None:
+        raise LakeError("a catalogue on PostgreSQL needs psycopg: pip install 'nanolake[cluster]'")
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    try:
+        values: dict[str, Any] = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise SettingsError(f"{url!r} is no address of PostgreSQL: {error}") from None
+    return str(make_conninfo(**values))
