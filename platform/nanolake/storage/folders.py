@@ -10,7 +10,7 @@ A root is written as text, which is what workers are handed::
     s3://bucket/prefix?endpoint=http://127.0.0.1:8333&region=us-east-1
 
 Credentials for S3 never stand in it: they come from where the AWS tools look for them, which is
-``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, ``AWS_PROFILE``, ``~/.aws``, the machine's role.
+``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, ``AWS_PROFILE``, ``~/.aws``, a role.
 """
 
 from __future__ import annotations

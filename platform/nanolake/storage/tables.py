@@ -438,5 +438,7 @@ def _append(
         with suppress(duckdb.Error):  # a COMMIT that failed has rolled back already
             connection.execute("ROLLBACK")
         raise
-    row = connection.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()
-    return int(row[0]) if row else 0
+    # This connection's own: another writer's may be newer by now.
+    row = connection.execute("FROM lake.last_committed_snapshot()").fetchone()
+    assert row is not None and row[0] is not None
+    return int(row[0])
