@@ -170,15 +170,12 @@ def _keep(lake: Lake, classifier_run_id: str, trained: Classification) -> str | 
 
 
 def _log(lake: Lake, trained: Classification, settings: ClassifySettings) -> str:
-    from nanolake.storage.models import ModelRegistry
-
     scores = {name: getattr(trained, name) for name in _SCORES}
     with tempfile.TemporaryDirectory() as folder:
         model, trials = Path(folder) / classifiers.FILE, Path(folder) / "trials.json"
         trained.save(model)
         trials.write_text(json.dumps(_trials(trained), indent=2), encoding="utf-8")
-        registry = ModelRegistry(lake.tracking_uri, experiment=classifiers.MLFLOW_EXPERIMENT)
-        return registry.log(
+        return lake.registry(classifiers.MLFLOW_EXPERIMENT).log(
             run_name="svm",
             params=settings.model_dump(mode="json"),
             metrics={name: value for name, value in scores.items() if value is not None},

@@ -180,12 +180,11 @@ def _joined(report: StageReport, later: StageReport) -> StageReport:
 
 def champion(lake: Lake) -> Path | None:
     """Return the weights of the lake's champion, or None where none was ever registered."""
-    if not (lake.root / "models" / "mlflow.sqlite").exists():
+    if not lake.catalog.has_models():
         return None
     from nanolake.shape.settings import ShapeTrainSettings
-    from nanolake.storage.models import ModelRegistry
 
-    registry = ModelRegistry(lake.tracking_uri, experiment="shape-network")
+    registry = lake.registry("shape-network")
     try:
         path, _ = registry.fetch(ShapeTrainSettings().name, lake.root / "models" / "champion")
     except ModelError:

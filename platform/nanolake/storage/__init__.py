@@ -2,9 +2,10 @@
 
 from nanolake.storage.images import ImageStore, StoredImage, array_sha256
 from nanolake.storage.ledger import Claim, Ledger, Unit, unit_key
-from nanolake.storage.tables import Lake
+from nanolake.storage.tables import Address, Lake
 
 __all__ = [
+    "Address",
     "Claim",
     "ImageStore",
     "Lake",

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from nanolake.errors import LakeError, SettingsError
 from nanolake.storage.ledger import Ledger, PostgresDatabase
@@ -51,6 +51,15 @@ class Catalog(Protocol):
         """Open the ledger, made where there is none."""
         ...
 
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow keeps its rows."""
+        ...
+
+    def has_models(self) -> bool:
+        """Whether MLflow has ever been used: asking MLflow itself takes seconds."""
+        ...
+
     def lock(self, *, shared: bool = False) -> AbstractContextManager[None]:
         """Keep other writers out; with ``shared``, only those that asked for it alone.
 
@@ -81,6 +90,13 @@ class SqliteCatalog:
 
     def ledger(self) -> Ledger:
         return Ledger(self.root / "ledger.sqlite")
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.root / 'models' / 'mlflow.sqlite'}"
+
+    def has_models(self) -> bool:
+        return (self.root / "models" / "mlflow.sqlite").exists()
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
@@ -144,6 +160,27 @@ class PostgresCatalog:
 
     def ledger(self) -> Ledger:
         return Ledger(PostgresDatabase(self.conninfo, self.schema))
+
+    @property
+    def tracking_uri(self) -> str:
+        """A schema of its own: MLflow's tables have names such as ``experiments``."""
+        from psycopg.conninfo import conninfo_to_dict
+
+        given = {name: str(value) for name, value in conninfo_to_dict(self.conninfo).items()}
+        user, host, port, name = (given.pop(key, "") for key in ("user", "host", "port", "dbname"))
+        query = urlencode(given | {"options": f"-csearch_path={self._models_schema}"})
+        who = f"{quote(user)}@" if user else ""
+        where = f"{host}:{port}" if port else host
+        return f"postgresql+psycopg://{who}{where}/{quote(name)}?{query}"
+
+    def has_models(self) -> bool:
+        with PostgresDatabase(self.conninfo, self._models_schema).connect() as connection:
+            row = connection.execute("SELECT to_regclass('registered_models') AS name").fetchone()
+        return row["name"] is not None
+
+    @property
+    def _models_schema(self) -> str:
+        return f"{self.schema}_mlflow"
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:

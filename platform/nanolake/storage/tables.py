@@ -23,6 +23,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from nanolake.storage.models import ModelRegistry
+
 FORMAT_VERSION = 2
 _READABLE_FORMATS = (1, 2)
 _LEDGER_TABLE = "work_unit"
@@ -51,6 +54,21 @@ _COMMIT_RETRIES = 100
 _SECRET = "nanolake_data"
 At = int | datetime
 """A moment of a lake's history: a snapshot's number, or a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """What a worker opens the same lake with, also on a computer that has no handle of it."""
+
+    root: str
+    catalog: str | None = None
+    data: str | None = None
+
+    def open(self) -> Lake:
+        """Open the lake."""
+        if self.catalog is None or self.data is None:
+            return Lake.open(self.root)
+        return Lake(Path(self.root), self.catalog, self.data)
 
 
 class Lake:
@@ -137,6 +155,11 @@ class Lake:
             return str(self.root)
         return f"{self.catalog_url or self.root} and {self.data.where('')}"
 
+    @property
+    def address(self) -> Address:
+        """What workers are handed to open this lake."""
+        return Address(root=str(self.root), catalog=self.catalog_url, data=self.data_url)
+
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger of work units."""
@@ -145,7 +168,18 @@ class Lake:
     @property
     def tracking_uri(self) -> str:
         """Where MLflow keeps the lake's models and grouping runs."""
-        return f"sqlite:///{self.root / 'models' / 'mlflow.sqlite'}"
+        return self.catalog.tracking_uri
+
+    @property
+    def artifacts(self) -> str | None:
+        """Where MLflow keeps the files of its runs; None: beside its SQLite file."""
+        return None if self.data_url is None else self.data.below("models/mlartifacts").url
+
+    def registry(self, experiment: str) -> ModelRegistry:
+        """Open the lake's MLflow at one of its experiments. Takes seconds the first time."""
+        from nanolake.storage.models import ModelRegistry
+
+        return ModelRegistry(self.tracking_uri, experiment=experiment, artifacts=self.artifacts)
 
     @contextmanager
     def connect(self, at: At | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -301,6 +335,9 @@ class Lake:
         s3 = self.data if isinstance(self.data, S3Folder) else None
         connection = _connection((*self.catalog.extensions, *(("httpfs",) if s3 else ())))
         if s3:
+            # On loading it takes the keys of the environment into settings, which may be asked.
+            for name in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
+                connection.execute(f"SET GLOBAL {name} = ''")
             statement = s3.duckdb_secret(_SECRET)
             try:
                 connection.execute(statement)
@@ -440,5 +477,5 @@ def _append(
         raise
     # This connection's own: another writer's may be newer by now.
     row = connection.execute("FROM lake.last_committed_snapshot()").fetchone()
-    assert row is not None and row[0] is not None
+    assert row is not None, "a lake that was just committed to has a snapshot"
     return int(row[0])
