@@ -15,12 +15,14 @@ from nanolake.cli.app import app
 from nanolake.contracts import load_tables
 from nanolake.engines import open_engine
 from nanolake.pipeline.classify import classify_lake
-from nanolake.pipeline.describe import describe_lake
+from nanolake.pipeline.describe import champion, describe_lake
 from nanolake.pipeline.group import group_lake
 from nanolake.pipeline.ingest import ingest, read_source
 from nanolake.pipeline.predict import predict_lake
 from nanolake.pipeline.segment import segment_lake
 from nanolake.pipeline.trace import trace
+from nanolake.shape.predictor import SHIPPED
+from nanolake.shape.settings import ShapeTrainSettings
 from nanolake.simulate.experiments import DemoTruth
 from nanolake.storage import Lake
 
@@ -110,5 +112,28 @@ def test_init_makes_a_handle_on_a_lake_that_others_see(
     ids = [json.loads((lake.root / "lake.json").read_text())["lake_id"] for lake in (first, other)]
     assert ids[0] == ids[1]
     assert run("init", tmp_path / "other")[0] == 0  # what is there stays
+    for lake in (first, other):
+        lake.close()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_shared_lakes_champion_is_the_one_registered_on_another_computer(
+    shared_lake: Callable[[], Lake], tmp_path: Path
+) -> None:
+    pytest.importorskip("mlflow", reason="needs the extra `train`")
+    first = shared_lake()
+    assert champion(first) is None
+    weights = tmp_path / "net.onnx"
+    weights.write_bytes(SHIPPED.read_bytes())
+    registry = first.registry("shape-network")
+    run_id = registry.log(run_name="r", params={"a": 1}, metrics={"m": 1.0}, files=(weights,))
+    registry.register(ShapeTrainSettings().name, weights, run_id)
+    other = Lake.create(tmp_path / "other", catalog=first.catalog_url, data=first.data_url)
+    found = champion(other)
+    assert found is not None
+    assert found.read_bytes() == weights.read_bytes()
+    assert any("mlartifacts" in entry.path for entry in first.data.walk("models"))
+    assert not list(first.root.rglob("*.onnx"))
     for lake in (first, other):
         lake.close()

@@ -21,7 +21,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -352,9 +352,11 @@ class S3Folder:
             self._store.put(self._key(path), source)
 
     def copy_out(self, path: str, target: Path) -> None:
-        with _said(self.where(path)), target.open("wb") as file:
-            for block in self._store.get(self._key(path)).stream(min_chunk_size=_BLOCK_BYTES):
-                file.write(block)
+        with _said(self.where(path)):
+            found = self._store.get(self._key(path))
+            with target.open("wb") as file:
+                for block in found.stream(min_chunk_size=_BLOCK_BYTES):
+                    file.write(block)
 
     def publish(self, made: Path, path: str) -> bool:
         """Put the files; a file that is there already stays: the caller reads back and compares."""
@@ -373,9 +375,9 @@ class S3Folder:
     def fetched(self, path: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="nanolake-") as folder:
             for name in ("zarr.json", "0/zarr.json", "0/c/0/0"):
-                if self.exists(f"{path}/{name}"):
-                    target = Path(folder, name)
-                    target.parent.mkdir(parents=True, exist_ok=True)
+                target = Path(folder, name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):
                     self.copy_out(f"{path}/{name}", target)
             yield Path(folder)
 
