@@ -196,6 +196,7 @@ def describe(
             settings=DescribeSettings(refine=refine),
             progress=progress,
             retry_failed=retry_failed,
+            on_forecast=forecaster(engine, ray, quiet=quiet),
         )
     finish([report], as_json=as_json, strict=strict)
 
@@ -237,7 +238,10 @@ def group(
         if compare:
             found = compare_groups(opened, settings, experiments=scope, progress=progress)
         else:
-            report = group_lake(opened, settings, experiments=scope, progress=progress)
+            say = forecaster("serial", None, quiet=False)
+            report = group_lake(
+                opened, settings, experiments=scope, progress=progress, on_forecast=say
+            )
     if compare:
         finish_comparison(found, as_json=as_json)
     else:

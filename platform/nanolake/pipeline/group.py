@@ -17,6 +17,7 @@ import pandas as pd
 from nanolake import __version__
 from nanolake.errors import LakeError
 from nanolake.group import PARAMETERS, Grouping, GroupSettings, group
+from nanolake.pipeline.forecast import Forecast, group_forecast
 from nanolake.pipeline.group_evidence import log_grouping, scores_of
 from nanolake.pipeline.group_rows import ParquetRows, spooled
 from nanolake.pipeline.scope import experiment_ids
@@ -45,14 +46,18 @@ def group_lake(
     experiments: Sequence[str] = (),
     track: bool = True,
     progress: Progress = silent,
+    on_forecast: Callable[[Forecast], None] | None = None,
 ) -> StageReport:
     """Divide the described particles into groups; the assignment becomes the current one.
 
     ``experiments`` limits the particles to those of the named experiments; empty: all. ``track``
-    logs settings, scores, figures and the table of tried K to the lake's MLflow.
+    logs settings, scores, figures and the table of tried K to the lake's MLflow. ``on_forecast``
+    is told the memory that it will need before it starts.
     """
     settings = settings or GroupSettings()
     with spooled(lake, columns_read(settings), experiments) as particles:
+        if on_forecast is not None:
+            on_forecast(group_forecast(particles.row_count, settings.sample_size))
         key = key_of(particles, settings)
         report = divide(
             lake, particles, settings, experiments=experiments, track=track, progress=progress
