@@ -158,6 +158,8 @@ def waiting(tmp_path: Path, empty_lake: Lake, discs: Any, write_tiff: Any, seria
 
 def command(*words: object) -> Any:
     result = CliRunner().invoke(cli.app, ["segment", *map(str, words), "--engine", "serial"])
+    if result.exception is not None:
+        raise result.exception
     assert result.exit_code == 0, result.output
     return result
 
