@@ -22,23 +22,27 @@ _GROUP_BYTES, _GROUP_BYTES_PER_PAIR, _GROUP_BYTES_PER_ROW = 600_000_000, 13, 300
 measured with 20,000 particles); names, groups and distances of every particle."""
 
 _LARGEST = """
-SELECT count(*) OVER () AS pictures, m.height_px, m.width_px
+SELECT count(*) AS pictures,
+       arg_max(struct_pack(h := m.height_px, w := m.width_px),
+               m.height_px::BIGINT * m.width_px) AS top
 FROM (SELECT unnest($keys) AS unit_key, unnest($ids) AS micrograph_id) todo
 JOIN micrograph_current m USING (micrograph_id)
 WHERE NOT EXISTS (FROM segmentation s WHERE s.unit_key = todo.unit_key)
 AND ($retry OR NOT EXISTS (FROM failure f WHERE f.unit_key = todo.unit_key))
-ORDER BY m.height_px::BIGINT * m.width_px DESC LIMIT 1
 """
+# No count(*) OVER (): on a busy machine DuckDB 1.5.5 now and then fails in it with an internal
+# error of two threads (WindowLocalSourceState::Finalize).
 
 
 _FULLEST = """
-SELECT count(*) OVER () AS pictures, m.height_px, m.width_px, s.particle_count
+SELECT count(*) AS pictures,
+       arg_max(struct_pack(h := m.height_px, w := m.width_px, n := s.particle_count),
+               m.height_px::BIGINT * m.width_px * $pixel + s.particle_count * $particle) AS top
 FROM (SELECT unnest($keys) AS unit_key, unnest($ids) AS segmentation_id) todo
 JOIN segmentation_current s USING (segmentation_id)
 JOIN micrograph_current m ON m.micrograph_id = s.micrograph_id
 WHERE NOT EXISTS (FROM shape_inference i WHERE i.unit_key = todo.unit_key)
 AND ($retry OR NOT EXISTS (FROM failure f WHERE f.unit_key = todo.unit_key))
-ORDER BY m.height_px::BIGINT * m.width_px * $pixel + s.particle_count * $particle DESC LIMIT 1
 """
 
 
@@ -105,12 +109,12 @@ def forecast(
     ``units`` maps keys of work units to micrograph ids. Asks the lake one question and reads no
     picture. Raises `ModelError` where the method's network cannot be loaded.
     """
-    rows = lake.query(
+    (row,) = lake.query(
         _LARGEST, {"keys": list(units), "ids": list(units.values()), "retry": retry_failed}
     ).to_pylist()
-    if not rows:
+    if not row["pictures"]:
         return None
-    count, height, width = (rows[0][name] for name in ("pictures", "height_px", "width_px"))
+    count, height, width = row["pictures"], row["top"]["h"], row["top"]["w"]
     return Forecast(
         stage="segment",
         what=f"largest picture {height} x {width} px",
@@ -130,19 +134,17 @@ def describe_forecast(
     """
     weights = {"pixel": _DESCRIBE_BYTES_PER_PX, "particle": _DESCRIBE_BYTES_PER_PARTICLE}
     asked = {"keys": list(units), "ids": list(units.values()), "retry": retry_failed}
-    rows = lake.query(_FULLEST, asked | weights).to_pylist()
-    if not rows:
+    (row,) = lake.query(_FULLEST, asked | weights).to_pylist()
+    if not row["pictures"]:
         return None
-    height, width, particles = (
-        rows[0][name] for name in ("height_px", "width_px", "particle_count")
-    )
+    height, width, particles = (row["top"][name] for name in ("h", "w", "n"))
     taken = height * width * _DESCRIBE_BYTES_PER_PX + particles * _DESCRIBE_BYTES_PER_PARTICLE
     return Forecast(
         stage="describe",
         what=f"largest picture {height} x {width} px with {particles:,} particles",
-        count=rows[0]["pictures"],
+        count=row["pictures"],
         worker_bytes=_DESCRIBE_BYTES + taken,
-        workers=min(workers, rows[0]["pictures"]),
+        workers=min(workers, row["pictures"]),
         available_bytes=available_bytes(),
     )
 
