@@ -21,7 +21,7 @@ def own_depth(labels: NDArray[np.integer], *, exact: bool = True) -> Map:
     apart = _apart(labels)
     kind = cv2.DIST_MASK_PRECISE if exact else cv2.DIST_MASK_5
     depth = cv2.distanceTransform(apart, cv2.DIST_L2, kind)
-    return np.asarray(np.minimum(depth, float(max(labels.shape))), np.float32)
+    return np.asarray(np.minimum(depth, float(max(labels.shape)), out=depth), np.float32)
 
 
 def deepest(labels: NDArray[np.integer], depth: Map) -> Map:

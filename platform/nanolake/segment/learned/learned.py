@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from nanolake.records import Segmentation
 from nanolake.segment.annotation import printed_labels
-from nanolake.segment.instances import first_pixels, keep_particles
+from nanolake.segment.connected import connected
+from nanolake.segment.instances import areas_of, first_pixels, keep_particles
 from nanolake.segment.learned.decode import (
     PRINT,
     Candidates,
@@ -21,7 +22,7 @@ from nanolake.segment.learned.decode import (
     candidates,
     enlarged,
     filled,
-    grown,
+    highest_near,
     merged,
     without,
 )
@@ -137,11 +138,19 @@ def decoded(maps: Mapping[float, Grey], rule: Decoding) -> Candidates:
 
 def _on(printed: NDArray[np.bool_], found: Candidates) -> NDArray[np.bool_]:
     """Which labels lie mostly on print, (n + 1,)."""
-    count = found.confidence.size
-    inside = np.bincount(found.labels[printed], minlength=count)
-    flags = inside > 0.5 * np.bincount(found.labels.ravel(), minlength=count)
-    flags[0] = False
-    return np.asarray(flags)
+    area, inside = _areas_on(found.labels.ravel(), printed.ravel(), found.confidence.size)
+    return np.asarray(inside > 0.5 * area)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _areas_on(labels: Labels, chosen: NDArray[np.bool_], count: int) -> Any:
+    """Pixels of each label, and how many of them are chosen, (2, count); 0 for the background."""
+    areas = np.zeros((2, count), np.int64)
+    for index in range(labels.size):
+        if labels[index]:
+            areas[0, labels[index]] += 1
+            areas[1, labels[index]] += chosen[index]
+    return areas
 
 
 def _drawn(labels: Labels, grey: Grey, polarity: str, settings: SegmentSettings) -> Labels:
@@ -155,8 +164,7 @@ def _glyphs(grey: Grey, labels: Labels) -> NDArray[np.bool_]:
 
 def _print_count(printed: NDArray[np.bool_]) -> int:
     """Number of printed things of at least 30 px."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(printed.view(np.uint8), connectivity=8)
-    return int((stats[1:, cv2.CC_STAT_AREA] >= _LEAST_PRINT_PX).sum())
+    return int((connected(printed, diagonal=True).area >= _LEAST_PRINT_PX).sum())
 
 
 def heights(grey: Grey, labels: Labels) -> NDArray[np.float64]:
@@ -165,20 +173,20 @@ def heights(grey: Grey, labels: Labels) -> NDArray[np.float64]:
     0 where it has no background around it.
     """
     count = int(labels.max(initial=0)) + 1
-    pixels, total = _inside_and_around(labels.ravel(), grown(labels, _RING_PX).ravel(),
-                                       grey.ravel(), count)  # fmt: skip
+    near = highest_near(labels, _RING_PX)
+    pixels, total = _inside_and_around(labels.ravel(), near.ravel(), grey.ravel(), count)
     inside, around = total / np.maximum(pixels, 1)
     return np.where((pixels > 0).all(axis=0), inside - around, 0.0)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _inside_and_around(labels: Labels, grown: Labels, grey: Grey, count: int) -> Any:
-    """Pixels and sums of grey in each label and in what it was grown by, two of (2, count)."""
+def _inside_and_around(labels: Labels, near: NDArray[Any], grey: Grey, count: int) -> Any:
+    """Pixels and sums of grey in each label and in the background near it, two of (2, count)."""
     pixels, total = np.zeros((2, count)), np.zeros((2, count))
     for index in range(labels.size):
-        label = grown[index]
-        if label:
+        if near[index]:
             row = 0 if labels[index] else 1
+            label = labels[index] if labels[index] else int(near[index])
             pixels[row, label] += 1
             total[row, label] += grey[index]
     return pixels, total
@@ -188,7 +196,7 @@ def _polarity(settings: SegmentSettings, found: Candidates, height: NDArray[np.f
     """Whether the particles of the picture are dark or bright, the clearer ones weighing more."""
     if settings.polarity != "auto":
         return settings.polarity
-    area = np.bincount(found.labels.ravel(), minlength=height.size)
+    area = areas_of(found.labels, height.size)
     return "bright" if float((np.sqrt(area) * found.confidence * height).sum()) > 0 else "dark"
 
 
