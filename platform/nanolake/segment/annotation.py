@@ -19,6 +19,7 @@ from nanolake.segment.threads import at_once
 
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Boxes = list[tuple[slice, slice]]
 
 _EXTREME = 0.02
 _MOST_BOXES = 60
@@ -58,7 +59,7 @@ def blank_zones(grey: Grey) -> Zones | None:
     return Zones(blanked=blanked, mask=mask, count=len(boxes))
 
 
-def _data_bars(white: Mask, black: Mask) -> list[tuple[slice, slice]]:
+def _data_bars(white: Mask, black: Mask) -> Boxes:
     """Strips of 2 to 30 % of the height at top or bottom, mostly of one extreme value."""
     height, width = white.shape
     plain = (white.mean(axis=1) > 0.5) | (black.mean(axis=1) > 0.5)
@@ -81,7 +82,7 @@ def _run(plain: Mask) -> int:
     return int(held[-1]) + 1 if held.size else 0
 
 
-def _label_boxes(extreme: Mask) -> list[tuple[slice, slice]]:
+def _label_boxes(extreme: Mask) -> Boxes:
     """Upright rectangles of one extreme value with something written in them."""
     height, width = extreme.shape
     if not _dense_somewhere(extreme, 0.025 * min(height, width)):
@@ -111,25 +112,28 @@ def _upright(region: Mask) -> bool:
     return bool(min(side.mean() for side in sides) > 0.93)
 
 
-def printed_labels(labels: NDArray[np.int32], bright: Grey) -> Mask:
+def printed_labels(labels: NDArray[np.int32], boxes: Boxes) -> Mask:
     """Which labels lie mostly on scale bars and letters; (n + 1,) bool by label.
 
-    ``bright`` is the picture (y, x) in 0 … 1 with particles, and so this print, bright.
+    ``boxes`` are those of `find_print`.
     """
     count = int(labels.max(initial=0))
     printed = np.zeros(count + 1, dtype=bool)
-    zone = np.zeros(labels.shape, dtype=bool)
-    for rows, columns in find_print(bright):
-        zone[rows, columns] = True
-    if count and zone.any():
+    if count and boxes:
+        zone = np.zeros(labels.shape, dtype=bool)
+        for rows, columns in boxes:
+            zone[rows, columns] = True
         inside = np.bincount(labels[zone], minlength=count + 1)
         printed = inside > 0.5 * areas_of(labels)
         printed[0] = False
     return printed
 
 
-def find_print(bright: Grey) -> list[tuple[slice, slice]]:
-    """Boxes (rows, columns) around rows of letters, panel letters and scale bars."""
+def find_print(bright: Grey) -> Boxes:
+    """Boxes (rows, columns) around rows of letters, panel letters and scale bars.
+
+    ``bright`` is the picture (y, x) in 0 … 1 with particles, and so this print, bright.
+    """
     middle, top = float(np.median(bright[::3, ::3])), float(bright.max())
     if top - middle < 0.1:
         return []
