@@ -65,9 +65,8 @@ def split_touching(
         _flood, ranks.ravel(), parent, ranks.shape[1], height_px * _LEVELS_PER_PX, relative, runs
     )
     at_once(lambda: flood(starts[: half + 1]), lambda: flood(starts[half:]))
-    labels = np.zeros(depth.shape, dtype=np.int32)
-    _number(parent, pieces.runs, labels)
-    return labels
+    _number(parent, pieces.runs, ranks.ravel(), *depth.shape)
+    return parent[: depth.size].reshape(depth.shape)
 
 
 def _ranked(depth: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
@@ -248,21 +247,27 @@ def _flood_piece(
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _number(parent: NDArray[np.int32], runs: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
-    """Fill ``labels`` (y, x): basin n = 1 … in raster order of first pixels.
+def _number(
+    parent: NDArray[np.int32],
+    runs: NDArray[np.int32],
+    ranks: NDArray[np.int32],
+    rows: int,
+    columns: int,
+) -> None:
+    """Write labels (y, x) over the front of ``parent``: n = 1 … in raster order of first pixels.
 
-    ``parent`` and the runs have a frame of one pixel. A peak's own parent is replaced by
-    ``-1 - n``, so no second array is needed.
+    ``parent``, ``ranks`` and the runs have a frame of one pixel, labels have none: a row of labels
+    ends before the same row of parents begins. A peak's number is kept, below 0, as its rank.
     """
-    last, width = 0, labels.shape[1] + 2
-    for run in range(runs.shape[0]):
-        row = runs[run, 0]
-        for column in range(runs[run, 1], runs[run, 2]):
-            peak = parent[row * width + column]
-            number = peak
-            if peak >= 0:
-                if parent[peak] >= 0:
+    last, run = 0, 0
+    for y in range(rows):
+        labels, peaks = parent[y * columns :], parent[(y + 1) * (columns + 2) :]
+        labels[:columns] = 0
+        while run < runs.shape[0] and runs[run, 0] == y + 1:
+            for x in range(runs[run, 1], runs[run, 2]):
+                peak = peaks[x]
+                if ranks[peak] > 0:
                     last += 1
-                    parent[peak] = -1 - last
-                number = parent[peak]
-            labels[row - 1, column - 1] = -1 - number
+                    ranks[peak] = -last
+                labels[x - 1] = -ranks[peak]
+            run += 1
