@@ -179,8 +179,7 @@ def _redrawn(labels: Labels, band: Band, values: Grey, fit: EdgeFit, farthest_px
     drawn = labels.copy()
     _cut(drawn.ravel(), mask.ravel(), band.place, band.label, band.depth, values,
          known, offset, level, width)  # fmt: skip
-    drawn[cv2.medianBlur(mask, 3) == 0] = 0
-    return drawn
+    return np.asarray(cv2.copyTo(drawn, cv2.medianBlur(mask, 3)))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

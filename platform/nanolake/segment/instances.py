@@ -30,13 +30,14 @@ def typical_area(areas: NDArray[np.integer]) -> float:
 
 def areas_of(labels: NDArray[np.int32], size: int = 0) -> NDArray[np.int64]:
     """Pixels of each label, (n + 1,) or at least (size,); index 0 (background) set to 0."""
+    size = max(size, int(labels.max(initial=0)) + 1)
     areas: NDArray[np.int64] = _count(np.ascontiguousarray(labels).ravel(), size)
     return areas
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _count(labels: NDArray[np.int32], size: int) -> Any:
-    areas = np.zeros(max(labels.max() + 1, size, 1), np.int64)
+    areas = np.zeros(size, np.int64)
     for label in labels:
         if label:
             areas[label] += 1
