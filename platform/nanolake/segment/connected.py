@@ -30,13 +30,13 @@ class Pieces:
     area: NDArray[np.int64]
     """(n,) pixels of each piece."""
 
-    def mask_of(self, index: int) -> Mask:
+    def mask_of(self, index: int | np.integer) -> Mask:
         """Return one piece within its box, (height, width)."""
         mask = np.zeros(self.boxes[index, :1:-1], dtype=bool)
         _draw(mask, self.runs, self.piece, index, self.boxes[index])
         return mask
 
-    def box(self, index: int) -> tuple[slice, slice]:
+    def box(self, index: int | np.integer) -> tuple[slice, slice]:
         """Return the place (rows, columns) of one piece's box."""
         x, y, width, height = self.boxes[index]
         return slice(y, y + height), slice(x, x + width)

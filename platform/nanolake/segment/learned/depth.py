@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from nanolake.segment.distance import distance
 
 Map = NDArray[np.float32]
 
@@ -18,10 +19,8 @@ def own_depth(labels: NDArray[np.integer], *, exact: bool = True) -> Map:
     A particle cut by the picture's edge keeps the depth that it has there. Not ``exact`` is
     several times as fast and off by up to 2 %.
     """
-    apart = _apart(labels)
-    kind = cv2.DIST_MASK_PRECISE if exact else cv2.DIST_MASK_5
-    depth = cv2.distanceTransform(apart, cv2.DIST_L2, kind)
-    return np.asarray(np.minimum(depth, float(max(labels.shape)), out=depth), np.float32)
+    depth = distance(_apart(labels), exact=exact)
+    return np.asarray(np.minimum(depth, float(max(labels.shape)), out=depth))
 
 
 def deepest(labels: NDArray[np.integer], depth: Map) -> Map:
