@@ -62,7 +62,7 @@ def test_the_same_pieces_as_opencv(seed, shape, share, diagonal):
 
 @pytest.mark.parametrize("blur_px", [2.0, 60.0])  # distances up to about 10 and 200 px
 def test_the_distance_in_halves_is_that_of_the_whole(blur_px):
-    mask = blobs(3, (1100, 200), 0.6, blur_px).view(np.uint8)
+    mask = blobs(3, (1100, 1024), 0.6, blur_px).view(np.uint8)
     threads = cv2.getNumThreads()
     try:
         cv2.setNumThreads(2)

@@ -74,8 +74,9 @@ def test_nothing_in_nothing_out():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_pieces_are_flooded_as_one_by_one(threads):
+def test_pieces_are_flooded_as_one_by_one(threads, monkeypatch):
     """A picture of many pieces, on one core or two, is each piece's own flood, put together."""
+    monkeypatch.setattr("nanolake.segment.threads._LEAST_PX", 1)
     depth = in_steps(distance_inside(disks(4)))
     before = cv2.getNumThreads()
     try:

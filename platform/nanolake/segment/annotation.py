@@ -44,7 +44,7 @@ def blank_zones(grey: Grey) -> Zones | None:
     """Find data bars and label boxes in a picture of 0 … 1; None where there are none."""
     white, black = grey > 1 - _EXTREME, grey < _EXTREME
     boxes = [*_data_bars(white, black)]
-    for found in at_once(lambda: _label_boxes(white), lambda: _label_boxes(black)):
+    for found in at_once(lambda: _label_boxes(white), lambda: _label_boxes(black), px=grey.size):
         boxes += found
     if not boxes:
         return None

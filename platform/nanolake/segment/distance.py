@@ -10,7 +10,7 @@ from nanolake.segment.threads import at_once
 
 _COMMON_PX = 128
 """Rows that a half looks at beyond its own: distances up to this are those of the whole."""
-_LEAST_ROWS = 8 * _COMMON_PX
+_LEAST_PX = 8 * _COMMON_PX
 
 
 def distance(mask: NDArray[np.uint8], *, exact: bool) -> NDArray[np.float32]:
@@ -22,7 +22,7 @@ def distance(mask: NDArray[np.uint8], *, exact: bool) -> NDArray[np.float32]:
     """
     kind = cv2.DIST_MASK_PRECISE if exact else cv2.DIST_MASK_5
     rows = mask.shape[0]
-    if not exact and rows >= _LEAST_ROWS and cv2.getNumThreads() > 1:
+    if not exact and min(rows, mask.shape[1]) >= _LEAST_PX and cv2.getNumThreads() > 1:
         middle = rows // 2
         above, below = at_once(
             lambda: _transformed(mask[: middle + _COMMON_PX], kind)[:middle],

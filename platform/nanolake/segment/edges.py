@@ -54,6 +54,7 @@ def place_edges(labels: Labels, bright: Grey, background: Grey, sigma_px: float)
     band, relief = at_once(
         lambda: Band.around(labels, reach),
         lambda: _least_smoothed(bright, background, labels, sigma_px),
+        px=labels.size,
     )
     values = relief.ravel()[band.place]
     fit = fit_edges(_profiles(labels, band, values, reach), sigma_px + 3)
@@ -94,6 +95,7 @@ class Band:
         halves = at_once(
             lambda: _near_outline(labels, 0, middle, reach),
             lambda: _near_outline(labels, middle, rows, reach),
+            px=labels.size,
         )
         place, label, depth = (np.concatenate(parts) for parts in zip(*halves, strict=True))
         return cls(place=place, label=label, depth=depth)

@@ -63,7 +63,7 @@ def split_touching(
     flood = functools.partial(
         _flood, ranks.ravel(), parent, ranks.shape[1], height_px * _LEVELS_PER_PX, relative, runs
     )
-    at_once(lambda: flood(starts[: half + 1]), lambda: flood(starts[half:]))
+    at_once(lambda: flood(starts[: half + 1]), lambda: flood(starts[half:]), px=depth.size)
     _number(parent, pieces.runs, ranks.ravel(), *depth.shape)
     return parent[: depth.size].reshape(depth.shape)
 
@@ -77,6 +77,7 @@ def _ranked(depth: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.b
     at_once(
         lambda: _rank(depth[:middle], ranks[1:], inside[1:]),
         lambda: _rank(depth[middle:], ranks[1 + middle :], inside[1 + middle :]),
+        px=depth.size,
     )
     return ranks, inside
 
