@@ -2,6 +2,7 @@
 
 from nanolake.storage.images import ImageStore, StoredImage, array_sha256
 from nanolake.storage.ledger import Claim, Ledger, Unit, unit_key
+from nanolake.storage.origin import Origin
 from nanolake.storage.tables import Lake
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "ImageStore",
     "Lake",
     "Ledger",
+    "Origin",
     "StoredImage",
     "Unit",
     "array_sha256",
