@@ -186,9 +186,7 @@ def _write_run(lake: Lake, way: str, settings: SegmentSettings, run_id: str) -> 
         "created_at": datetime.now(UTC),
     }
     origin = Origin(step=STAGE, run_id=run_id, settings=settings.fingerprint())
-    lake.commit(
-        {"segmentation_run": row}, message=f"segment with {settings.method}", origin=origin
-    )
+    lake.commit({"segmentation_run": row}, message=f"segment with {settings.method}", origin=origin)
 
 
 def _excluded(found: Segmentation) -> dict[str, int]:

@@ -140,10 +140,11 @@ def run_jobs(
 ) -> StageReport:
     """Run every job that nobody has done, and return what happened.
 
-    The worker returns `Made`. ``settings`` is the hash that the commits carry. ``keep`` may drop rows at commit (a picture that another file has
-    brought meanwhile). ``current`` names the table, and the column that its ``_current`` view has
-    one row of, in which units that were done earlier become the current ones again.
-    ``shown_rows`` names the tables whose row counts the report shows.
+    The worker returns `Made`. ``settings`` is the hash that the commits carry. ``keep`` may drop
+    rows at commit (a picture that another file has brought meanwhile). ``current`` names the
+    table, and the column that its ``_current`` view has one row of, in which units that were done
+    earlier become the current ones again. ``shown_rows`` names the tables whose row counts the
+    report shows.
     """
     started, lost_before = time.perf_counter(), engine.lost_workers
     lake.recover()
@@ -227,7 +228,8 @@ def run_once(
     """Do one piece of work that is not mapped, unless it was done before.
 
     ``make`` computes and returns the rows by table and a note for the last line; ``settings`` is
-    the hash that the commit carries; ``if_done`` is called where there is nothing to compute, and returns the note.
+    the hash that the commit carries; ``if_done`` is called where there is nothing to compute, and
+    returns the note.
     """
     started = time.perf_counter()
     lake.recover()

@@ -2,10 +2,12 @@
 
 from nanolake.storage.images import ImageStore, StoredImage, array_sha256
 from nanolake.storage.ledger import Claim, Ledger, Unit, unit_key
+from nanolake.storage.moments import At, read_moment
 from nanolake.storage.origin import Origin
 from nanolake.storage.tables import Lake
 
 __all__ = [
+    "At",
     "Claim",
     "ImageStore",
     "Lake",
@@ -14,5 +16,6 @@ __all__ = [
     "StoredImage",
     "Unit",
     "array_sha256",
+    "read_moment",
     "unit_key",
 ]

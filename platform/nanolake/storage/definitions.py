@@ -46,9 +46,21 @@ def followed(connection: duckdb.DuckDBPyConnection) -> bool:
     return known == fingerprint()
 
 
-def refuse_newer(connection: duckdb.DuckDBPyConnection) -> None:
-    """Raise `LakeError` where a later nanolake has changed the tables: columns may mean other things."""
-    _version(connection)
+def refuse_newer(connection: duckdb.DuckDBPyConnection, metadata: str) -> None:
+    """Raise `LakeError` where a later nanolake has changed the tables.
+
+    The catalogue's own statistics are asked, which are there at once: a reader comes by here, and
+    the row itself may lie on S3. ``metadata`` is the schema of DuckLake's own tables.
+    """
+    row = connection.execute(
+        f"SELECT max(CAST(max_value AS INTEGER)) FROM {metadata}.ducklake_table_column_stats "
+        f"JOIN {metadata}.ducklake_column AS c USING (table_id, column_id) "
+        f"JOIN {metadata}.ducklake_table AS t USING (table_id) WHERE t.end_snapshot IS NULL "
+        "AND c.end_snapshot IS NULL AND table_name = 'schema_version' "
+        "AND column_name = 'schema_version'"
+    ).fetchone()
+    if row is not None and row[0] is not None and row[0] > newest_version():
+        _version(connection)
 
 
 def fingerprint() -> str:

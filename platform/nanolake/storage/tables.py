@@ -305,7 +305,7 @@ class Lake:
 
     def _refuse_newer(self, reader: duckdb.DuckDBPyConnection) -> None:
         try:
-            definitions.refuse_newer(reader)
+            definitions.refuse_newer(reader, self.catalog.metadata)
         except NanolakeError:
             reader.close()
             raise
@@ -317,13 +317,18 @@ class Lake:
 
     def _open_writer(self) -> duckdb.DuckDBPyConnection:
         """Attach the lake for writing, under the lock; a lake older than the package follows it."""
+        import duckdb
+
         if self._writer is None:
             writer = self._connection()
             # Inlined rows would live in the catalogue, out of reach of plain Parquet readers.
             self._attach(writer, {"DATA_INLINING_ROW_LIMIT": "0"})
             writer.execute("USE lake")
             writer.execute(f"SET ducklake_max_retry_count = {_COMMIT_RETRIES}")
-            definitions.follow(writer, self.catalog.metadata)
+            try:
+                definitions.follow(writer, self.catalog.metadata)
+            except duckdb.Error as error:
+                raise self._unattached(str(error)) from error
             self._writer = writer
         return self._writer
 
@@ -468,5 +473,6 @@ def _append(
         raise
     # This connection's own: another writer's may be newer by now.
     row = connection.execute("FROM lake.last_committed_snapshot()").fetchone()
-    assert row is not None and row[0] is not None
+    assert row is not None
+    assert row[0] is not None
     return int(row[0])

@@ -13,8 +13,8 @@ is taken away, renamed or given another type needs one, for example::
     UPDATE lab SET founded_year = year(founded);
     ALTER TABLE lab DROP COLUMN founded;
 
-``schemas/versions/N.txt`` says what columns version N has. ``python -m nanolake.storage.migrations``
-writes the newest anew, and refuses where a column has gone or changed without a step.
+``schemas/versions/N.txt`` says what columns version N has. ``python -m`` of this package writes the
+newest anew, and refuses where a column has gone or changed without a step.
 """
 
 from __future__ import annotations
