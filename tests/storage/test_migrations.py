@@ -99,9 +99,7 @@ QUESTIONS = (
 )
 
 
-def test_a_lake_is_migrated_and_its_old_snapshots_are_read(
-    lake: Lake, next_version: Path
-) -> None:
+def test_a_lake_is_migrated_and_its_old_snapshots_are_read(lake: Lake, next_version: Path) -> None:
     before = newest(lake)
     old = [lake.query(sql).to_pylist() for sql in QUESTIONS]
     assert old[2][0] == {"sample_id": "s12", "sample": "12"}

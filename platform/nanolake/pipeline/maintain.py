@@ -21,7 +21,7 @@ from nanolake.pipeline.work import new_run_id
 from nanolake.progress import Progress, silent
 from nanolake.settings import Settings
 from nanolake.storage import Lake, Origin, maintenance
-from nanolake.storage.maintenance import Expiry, Files
+from nanolake.storage.maintenance import Expiry, Files, Stray
 
 STAGE = "maintain"
 CLOCKS_S = 300.0
@@ -79,8 +79,8 @@ class Maintained:
     def line(self) -> str:
         """Return the last line."""
         after = self.files_after.count
-        files = f"{self.files_before.count:,} Parquet files"
-        files += f" ({self.merged:,} of them small)" if self.dry_run else f" before, {after:,} after"
+        more = f" ({self.merged:,} of them small)" if self.dry_run else f" before, {after:,} after"
+        files = f"{self.files_before.count:,} Parquet files{more}"
         gone = sum(one.count for one in self.orphans.values())
         parts = [
             files,
@@ -106,12 +106,20 @@ class Maintained:
 
 @dataclass(kw_only=True)
 class _Tally:
+    busy: set[str]
+    """Steps that somebody is at, for a dry run: a real one asks the ledger again."""
     orphans: dict[str, Files] = field(default_factory=dict)
     kept_live: int = 0
 
     def add(self, kind: str, files: Files) -> None:
         if files.count:
             self.orphans[kind] = self.orphans.get(kind, Files()) + files
+
+    def look(self, stray: Stray) -> None:
+        if STORED_BY.get(stray.kind) in self.busy:
+            self.kept_live += 1
+        else:
+            self.add(stray.kind, Files(count=1, size_bytes=stray.size_bytes))
 
 
 def maintain_lake(
@@ -133,15 +141,17 @@ def maintain_lake(
         lake.follow()
     recovered = len(lake.ledger.abandoned()) if dry_run else sum(lake.recover())
     now = datetime.fromtimestamp(lake.ledger.now(), UTC)
-    unneeded = _cutoff(lake, now - timedelta(seconds=settings.orphans_older_than_s))
+    old = now - timedelta(seconds=settings.orphans_older_than_s)
+    live = _live(lake)
+    # What is newer than the oldest open claim may be what its owner has stored.
+    since = [datetime.fromtimestamp(when - CLOCKS_S, UTC) for _, when in live]
+    unneeded = min([old, *since])
     before = maintenance.live_files(lake)
     merged = _compact(lake, settings, progress, dry_run=dry_run)
     expiry = _expire(lake, now - timedelta(seconds=settings.expire_older_than_s), dry_run=dry_run)
     progress("expire", 1, 1)
-    replaced, waiting = maintenance.remove_replaced(
-        lake, now - timedelta(seconds=settings.orphans_older_than_s), dry_run=dry_run
-    )
-    tally = _Tally()
+    replaced, waiting = maintenance.remove_replaced(lake, old, dry_run=dry_run)
+    tally = _Tally(busy={step for step, _ in live} if dry_run else set())
     tally.add("rows", maintenance.remove_lost_rows(lake, unneeded, dry_run=dry_run))
     _remove_pixels(lake, unneeded, tally, progress, dry_run=dry_run)
     notes = () if dry_run else _end_uploads(lake, unneeded, tally)
@@ -175,15 +185,10 @@ def read_age(text: str) -> float:
     return float(match[1]) * _UNITS_S[match[2]]
 
 
-def _cutoff(lake: Lake, when: datetime) -> datetime:
-    """Return ``when``, or if earlier a while before the oldest open claim.
-
-    What is newer may be what its owner has stored.
-    """
-    claimed = lake.ledger.claimed().values()
-    if not claimed:
-        return when
-    return min(when, datetime.fromtimestamp(min(claimed) - CLOCKS_S, UTC))
+def _live(lake: Lake) -> list[tuple[str, float]]:
+    """Return step and time (Unix, s) of the claims whose owners are there, as far as is known."""
+    gone = lake.ledger.abandoned()
+    return [claim for key, claim in lake.ledger.claimed().items() if key not in gone]
 
 
 def _compact(lake: Lake, settings: MaintainSettings, progress: Progress, *, dry_run: bool) -> int:
@@ -212,7 +217,7 @@ def _remove_pixels(
         found = maintenance.strays(lake, experiment, before)
         if dry_run:
             for stray in found:
-                tally.add(stray.kind, Files(count=1, size_bytes=stray.size_bytes))
+                tally.look(stray)
         elif found:
             removed, kept = maintenance.remove_strays(lake, found, STORED_BY)
             tally.kept_live += kept

@@ -230,13 +230,13 @@ class Ledger:
             if row["state"] == "claimed" and row["owner"] == me
         }
 
-    def claimed(self) -> dict[str, float]:
-        """Return every claim that is not settled, by key: the Unix time in s it was made at."""
+    def claimed(self) -> dict[str, tuple[str, float]]:
+        """Return every claim that is not settled, by key: its step, and when (Unix time in s)."""
         with self._transaction() as connection:
             rows = connection.execute(
-                "SELECT unit_key, updated_at_s FROM work_unit WHERE state = 'claimed'"
+                "SELECT unit_key, step, updated_at_s FROM work_unit WHERE state = 'claimed'"
             ).fetchall()
-        return {row["unit_key"]: row["updated_at_s"] for row in rows}
+        return {row["unit_key"]: (row["step"], row["updated_at_s"]) for row in rows}
 
     def now(self) -> float:
         """Return the Unix time in s by the clock that claims and leases go by."""
