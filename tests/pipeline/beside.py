@@ -1,8 +1,8 @@
 """Another process at a lake: a writer that waits before it commits, or a maintenance that dies.
 
-``python beside.py write LAKE`` claims, stores a picture, takes over what an earlier run left and says
-``staged``; once it is sent a line it commits. ``python beside.py die LAKE OWNER NAME NTH`` maintains
-and is gone at the NTH call of a function, as if the machine had lost power.
+``python beside.py write LAKE`` claims, stores a picture, takes over what an earlier run left and
+says ``staged``; once it is sent a line it commits. ``python beside.py die LAKE OWNER NAME NTH``
+maintains and is gone at the NTH call of a function, as if the machine had lost power.
 """
 
 from __future__ import annotations
