@@ -21,7 +21,7 @@ from nanolake.pipeline import classifiers
 from nanolake.pipeline.work import StageReport, bring_back, run_once
 from nanolake.progress import Progress, silent
 from nanolake.scaling import takes_log
-from nanolake.storage import Lake, unit_key
+from nanolake.storage import Lake, Origin, unit_key
 
 STAGE = "classify"
 _SCORES = (
@@ -71,7 +71,8 @@ def classify_lake(
         return {"classifier_run": [_row(trained, chosen) | about]}, _verdict(trained)
 
     def if_done() -> str:
-        again = bring_back(lake, "classifier_run", "grouping_run_id", [key])
+        origin = Origin(step=STAGE, settings=chosen.fingerprint())
+        again = bring_back(lake, "classifier_run", "grouping_run_id", [key], origin)
         return "made the current one again" if again else ""
 
     return run_once(
@@ -81,6 +82,7 @@ def classify_lake(
         key=key,
         subject=grouping["grouping_run_id"],
         make=make,
+        settings=chosen.fingerprint(),
         if_done=if_done,
         progress=progress,
     )

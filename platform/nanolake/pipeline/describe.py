@@ -154,6 +154,7 @@ def describe_lake(
     common: dict[str, Any] = {
         "stage": STAGE,
         "run_id": run_id or new_run_id(),
+        "settings": settings.fingerprint(),
         "progress": progress,
         "retry_failed": retry_failed,
     }

@@ -23,7 +23,7 @@ from nanolake.pipeline.group_rows import ParquetRows, spooled
 from nanolake.pipeline.scope import experiment_ids
 from nanolake.pipeline.work import StageReport, run_once
 from nanolake.progress import Progress, silent
-from nanolake.storage import Lake, unit_key
+from nanolake.storage import Lake, Origin, unit_key
 
 STAGE = "group"
 
@@ -62,7 +62,7 @@ def group_lake(
         report = divide(
             lake, particles, settings, experiments=experiments, track=track, progress=progress
         )
-        if report.skipped and bring_back(lake, key):
+        if report.skipped and bring_back(lake, key, settings.fingerprint()):
             return _noted(report, "made the current one again")
         return report
 
@@ -110,20 +110,26 @@ def divide(
         key=key,
         subject=f"{particles.row_count} particles, {settings.method}, {settings.dataset}",
         make=make,
+        settings=settings.fingerprint(),
         progress=progress,
         shown_rows=("group_assignment",),
     )
 
 
-def bring_back(lake: Lake, key: str) -> int:
-    """Make an earlier grouping the current one: asked for anew, it has nothing to compute."""
+def bring_back(lake: Lake, key: str, settings: str | None = None) -> int:
+    """Make an earlier grouping the current one: asked for anew, it has nothing to compute.
+
+    ``settings`` is the hash that the commit carries.
+    """
     rows = lake.query(
         "SELECT * FROM grouping_run WHERE unit_key = $key AND NOT EXISTS "
         "(SELECT 1 FROM grouping_current WHERE unit_key = $key) ORDER BY created_at DESC LIMIT 1",
         {"key": key},
     ).to_pylist()
     now = {"created_at": datetime.now(UTC), "comparison_id": None}
-    lake.commit({"grouping_run": [row | now for row in rows]}, message="group: current again")
+    again = [row | now for row in rows]
+    origin = Origin(step=STAGE, settings=settings)
+    lake.commit({"grouping_run": again}, message="group: current again", origin=origin)
     return len(rows)
 
 

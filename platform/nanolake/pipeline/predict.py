@@ -128,6 +128,7 @@ def predict_lake(
             jobs,
             stage=STAGE,
             run_id=new_run_id(),
+            settings=row["classifier_run_id"],
             current=("group_inference", "segmentation_id"),
             progress=progress,
             shown_rows=("group_prediction",),

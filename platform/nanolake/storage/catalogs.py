@@ -23,6 +23,7 @@ from nanolake.storage.ledger import Ledger, PostgresDatabase
 
 LOCK_TIMEOUT_S = 300.0
 DEFAULT_SCHEMA = "nanolake"
+_METADATA = "__ducklake_metadata_lake"  # DuckLake's name for what lies behind `lake`
 _STUCK = "is a run stuck? `nanolake status` names the owners of open work"
 
 
@@ -37,6 +38,11 @@ class Catalog(Protocol):
     @property
     def paths(self) -> tuple[str, ...]:
         """Local files that a reader must be let open."""
+        ...
+
+    @property
+    def metadata(self) -> str:
+        """The schema of DuckLake's own tables, where the lake is attached."""
         ...
 
     def attach_lake(self, options: dict[str, str]) -> str:
@@ -74,6 +80,7 @@ class SqliteCatalog:
 
     root: Path
     extensions = ("ducklake", "sqlite_scanner")
+    metadata = _METADATA
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -128,6 +135,10 @@ class PostgresCatalog:
     schema: str
     extensions = ("ducklake", "postgres_scanner")
     paths: tuple[str, ...] = ()
+
+    @property
+    def metadata(self) -> str:
+        return f"{_METADATA}.{self.schema}"
 
     @classmethod
     def parse(cls, url: str) -> PostgresCatalog:

@@ -152,6 +152,13 @@ class ImageStore:
         y, x = multiscale["datasets"][0]["coordinateTransformations"][0]["scale"]
         return float(y), float(x)
 
+    def remove(self, path: str) -> None:
+        """Remove a picture with its label images, or one label image and its name in the list."""
+        self.folder.remove_below(path)
+        labels, is_label, _ = path.rpartition("/labels/")
+        if is_label and self.folder.exists(f"{labels}/labels/zarr.json"):
+            self._list_labels(f"{labels}/labels")
+
     def _require_root(self, experiment_id: str) -> None:
         path = f"{experiment_id}.zarr/zarr.json"
         if not self.folder.exists(path):

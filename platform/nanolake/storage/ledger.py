@@ -230,6 +230,35 @@ class Ledger:
             if row["state"] == "claimed" and row["owner"] == me
         }
 
+    def claimed(self) -> dict[str, tuple[str, float]]:
+        """Return every claim that is not settled, by key: its step, and when (Unix time in s)."""
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "SELECT unit_key, step, updated_at_s FROM work_unit WHERE state = 'claimed'"
+            ).fetchall()
+        return {row["unit_key"]: (row["step"], row["updated_at_s"]) for row in rows}
+
+    def now(self) -> float:
+        """Return the Unix time in s by the clock that claims and leases go by."""
+        return self._now()
+
+    @contextmanager
+    def quiet(self, steps: Iterable[str]) -> Iterator[bool]:
+        """Give whether nobody holds a claim of ``steps``; nobody can make one meanwhile.
+
+        Everything that asks this ledger waits: for a few seconds of work, no more. A claim counts
+        until it is settled, whether its lease has run out or not.
+        """
+        names = list(steps)
+        marks = ",".join("?" * len(names))
+        with self._transaction() as connection:
+            found = connection.execute(
+                "SELECT unit_key FROM work_unit WHERE state = 'claimed' "
+                f"AND step IN ({marks}) LIMIT 1",
+                names,
+            ).fetchall()
+            yield not found
+
     def counts(self) -> dict[tuple[str, str], int]:
         """Return how many units stand in each (step, state)."""
         with self._transaction() as connection:

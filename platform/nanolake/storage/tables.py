@@ -37,7 +37,9 @@ from nanolake.storage.catalogs import Catalog, open_catalog, quoted
 from nanolake.storage.folders import Folder, LocalFolder, S3Folder, open_folder
 from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
-from nanolake.storage.ledger import Ledger, owner_name
+from nanolake.storage.ledger import Ledger
+from nanolake.storage.moments import At, find_snapshot
+from nanolake.storage.origin import Origin, author
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,8 +54,7 @@ _FOLDERS = ("tables", "pixels", "models", "reports")
 _PARTS = (*_FOLDERS, "catalog", "ledger", ".lock", "lake.json.half", "definitions.sha256")
 _COMMIT_RETRIES = 100
 _SECRET = "nanolake_data"
-At = int | datetime
-"""A moment of a lake's history: a snapshot's number, or a time."""
+_UNSAID = Origin()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class Lake:
         self.tables: Folder = self.data.below("tables")
         self.images = ImageStore(self.data.below("pixels"))
         self._writer: duckdb.DuckDBPyConnection | None = None
-        self._readers: dict[At | None, duckdb.DuckDBPyConnection] = {}
+        self._readers: dict[int | None, duckdb.DuckDBPyConnection] = {}
 
     @classmethod
     def create(
@@ -185,7 +186,8 @@ class Lake:
     def connect(self, at: At | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give a read-only DuckDB connection: all tables and views, nothing outside the lake.
 
-        ``at`` shows the lake as it was then; the ledger has no history and is always of now.
+        ``at`` shows the lake as it was then, with the tables and views that it had; the ledger has
+        no history and is always of now. Raises `QueryError` for a moment that is not kept.
         """
         connection = self._open_reader(at).cursor()
         try:
@@ -216,12 +218,18 @@ class Lake:
                 raise QueryError(f"{error}".strip()) from None
 
     def commit(
-        self, tables: Mapping[str, Any], *, message: str, unit_keys: Sequence[str] = ()
+        self,
+        tables: Mapping[str, Any],
+        *,
+        message: str,
+        unit_keys: Sequence[str] = (),
+        origin: Origin = _UNSAID,
     ) -> int | None:
         """Append rows to many tables in one transaction; return the snapshot's id.
 
         ``tables`` maps a table's name to anything `contracts.conform` takes. The units' keys go
-        into the commit's extra information, where `recover` finds them after a crash. A unit must
+        into the commit's extra information, where `recover` finds them after a crash, and so does
+        ``origin``. A unit must
         be claimed by this process: rows of one that was lost to another process since, or that
         is in the lake already, are left out, for the other lands them. Nothing is written, and
         None returned, where there are no rows and no units. Raises `LakeError` where the
@@ -246,7 +254,7 @@ class Lake:
             if not ready and not keys:
                 return None
             try:
-                return _append(self._open_writer(), ready, message, keys)
+                return _append(self._open_writer(), ready, message, keys, origin)
             except duckdb.Error as error:
                 self.close()  # whatever state it is in, the next commit begins anew
                 raise LakeError(f"nothing was written to {self.where}: {error}") from error
@@ -255,6 +263,21 @@ class Lake:
         """Make tables and views those of this package before asking: the lake may be older."""
         with self.catalog.lock():
             self._open_writer()
+
+    @contextmanager
+    def alone(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give the writing connection while every other writer is kept out: for maintenance.
+
+        Raises `LakeError` for what DuckDB or DuckLake refuses.
+        """
+        import duckdb
+
+        with self.catalog.lock():
+            try:
+                yield self._open_writer()
+            except duckdb.Error as error:
+                self.close()
+                raise LakeError(f"{self.where} could not be maintained: {error}") from error
 
     def recover(self) -> tuple[int, int]:
         """Settle what dead processes left claimed; return (found committed, given back)."""
@@ -295,11 +318,15 @@ class Lake:
 
     def _open_reader(self, at: At | None = None) -> duckdb.DuckDBPyConnection:
         """Attach lake and ledger once: loading the extensions takes ten times a query's time."""
-        if at in self._readers:
-            return self._readers[at]
+        number = None if at is None else find_snapshot(self._open_reader(), at)
+        if number in self._readers:
+            return self._readers[number]
         _ = self.ledger  # it must be there before it is attached
         reader = self._connection()
-        self._attach(reader, {"READ_ONLY": "", **_moment(at)})
+        moment = {} if number is None else {"SNAPSHOT_VERSION": str(number)}
+        self._attach(reader, {"READ_ONLY": "", **moment})
+        if number is None:
+            self._refuse_newer(reader)
         self._attach_ledger(reader)
         reader.execute("SET GLOBAL TimeZone = 'UTC'")
         reader.execute(f"SET allowed_directories = ['{quoted(self._tables_path)}']")
@@ -307,8 +334,15 @@ class Lake:
         reader.execute(f"SET allowed_paths = [{listed}]")
         reader.execute("SET enable_external_access = false")
         reader.execute("SET lock_configuration = true")
-        self._readers[at] = reader
+        self._readers[number] = reader
         return reader
+
+    def _refuse_newer(self, reader: duckdb.DuckDBPyConnection) -> None:
+        try:
+            definitions.refuse_newer(reader, self.catalog.metadata)
+        except NanolakeError:
+            reader.close()
+            raise
 
     def _require_followed(self) -> None:
         """Let the lake follow the package before a first commit: that needs the lock alone."""
@@ -317,13 +351,18 @@ class Lake:
 
     def _open_writer(self) -> duckdb.DuckDBPyConnection:
         """Attach the lake for writing, under the lock; a lake older than the package follows it."""
+        import duckdb
+
         if self._writer is None:
             writer = self._connection()
             # Inlined rows would live in the catalogue, out of reach of plain Parquet readers.
             self._attach(writer, {"DATA_INLINING_ROW_LIMIT": "0"})
             writer.execute("USE lake")
             writer.execute(f"SET ducklake_max_retry_count = {_COMMIT_RETRIES}")
-            definitions.follow(writer)
+            try:
+                definitions.follow(writer, self.catalog.metadata)
+            except duckdb.Error as error:
+                raise self._unattached(str(error)) from error
             self._writer = writer
         return self._writer
 
@@ -435,14 +474,6 @@ def _disk(root: Path) -> Iterator[None]:
         raise LakeError(f"{root} cannot be made: {error.strerror}: name another folder") from None
 
 
-def _moment(at: At | None) -> dict[str, str]:
-    if at is None:
-        return {}
-    if isinstance(at, datetime):
-        return {"SNAPSHOT_TIME": f"'{at.astimezone(UTC).isoformat()}'"}
-    return {"SNAPSHOT_VERSION": str(at)}
-
-
 def _without(rows: pa.Table, unit_keys: set[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -456,10 +487,12 @@ def _append(
     tables: Mapping[str, pa.Table],
     message: str,
     unit_keys: Sequence[str],
+    origin: Origin = _UNSAID,
 ) -> int:
     import duckdb
 
-    info = json.dumps({"nanolake": __version__, "units": list(unit_keys)})
+    counts = {name: rows.num_rows for name, rows in tables.items()}
+    info = origin.info(rows=counts, units=unit_keys)
     connection.execute("BEGIN")
     try:
         for name, rows in tables.items():
@@ -468,7 +501,7 @@ def _append(
             connection.unregister("incoming")
         connection.execute(
             "CALL lake.set_commit_message($author, $message, extra_info => $info)",
-            {"author": owner_name(), "message": message, "info": info},
+            {"author": author(), "message": message, "info": info},
         )
         connection.execute("COMMIT")
     except BaseException:
