@@ -13,7 +13,7 @@ from nanolake import cli
 from nanolake.engines import Engine
 from nanolake.pipeline import forecast as forecasts
 from nanolake.pipeline.forecast import PROCESS_BYTES, Forecast
-from nanolake.pipeline.free_memory import available_bytes
+from nanolake.free_memory import available_bytes
 from nanolake.pipeline.ingest import ingest, read_source
 from nanolake.pipeline.segment import segment_lake
 from nanolake.segment import SegmentSettings

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from nanolake.errors import LakeError, SettingsError
-from nanolake.storage.ledger import Ledger, PostgresDatabase
+from nanolake.storage.ledger import Ledger, Numbered, PostgresDatabase, Session
 
 LOCK_TIMEOUT_S = 300.0
 DEFAULT_SCHEMA = "nanolake"
@@ -49,6 +50,10 @@ class Catalog(Protocol):
 
     def ledger(self) -> Ledger:
         """Open the ledger, made where there is none."""
+        ...
+
+    def metadata(self) -> AbstractContextManager[Session]:
+        """Give a session that reads DuckLake's own tables."""
         ...
 
     def lock(self, *, shared: bool = False) -> AbstractContextManager[None]:
@@ -81,6 +86,16 @@ class SqliteCatalog:
 
     def ledger(self) -> Ledger:
         return Ledger(self.root / "ledger.sqlite")
+
+    @contextmanager
+    def metadata(self) -> Iterator[Session]:
+        """Read the file without any lock on writers: its journal is a WAL."""
+        connection = sqlite3.connect(f"{Path(self.paths[0]).as_uri()}?mode=ro", uri=True)
+        connection.row_factory = sqlite3.Row
+        try:
+            yield connection
+        finally:
+            connection.close()
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
@@ -144,6 +159,11 @@ class PostgresCatalog:
 
     def ledger(self) -> Ledger:
         return Ledger(PostgresDatabase(self.conninfo, self.schema))
+
+    @contextmanager
+    def metadata(self) -> Iterator[Session]:
+        with PostgresDatabase(self.conninfo, self.schema).connect() as connection:
+            yield Numbered(connection.cursor())
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:

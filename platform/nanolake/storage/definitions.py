@@ -11,14 +11,13 @@ from nanolake import __version__
 from nanolake.contracts import SQL_TYPES, conform, ddl, get_table, load_tables
 from nanolake.errors import LakeError
 from nanolake.query import view_statements
-from nanolake.storage.ledger import owner_name
+from nanolake.storage.ledger import BESIDE, owner_name
 
 if TYPE_CHECKING:
     import duckdb
 
 SCHEMA_VERSION = 1
 """Grows where an older nanolake must not write to a lake any more."""
-_LEDGER_TABLE = "work_unit"  # lies beside the catalogue, not in it
 
 
 def follow(connection: duckdb.DuckDBPyConnection) -> None:
@@ -103,4 +102,4 @@ def _add_columns(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 
 
 def _tables() -> list[str]:
-    return [name for name in load_tables() if name != _LEDGER_TABLE]
+    return [name for name in load_tables() if name not in BESIDE]
