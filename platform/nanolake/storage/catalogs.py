@@ -56,6 +56,10 @@ class Catalog(Protocol):
         """Give a session that reads DuckLake's own tables."""
         ...
 
+    def damage(self) -> list[str]:
+        """Return the files of catalogue and ledger that are damaged; a server checks its own."""
+        ...
+
     def lock(self, *, shared: bool = False) -> AbstractContextManager[None]:
         """Keep other writers out; with ``shared``, only those that asked for it alone.
 
@@ -90,12 +94,15 @@ class SqliteCatalog:
     @contextmanager
     def metadata(self) -> Iterator[Session]:
         """Read the file without any lock on writers: its journal is a WAL."""
-        connection = sqlite3.connect(f"{Path(self.paths[0]).as_uri()}?mode=ro", uri=True)
+        connection = _opened(self.paths[0])
         connection.row_factory = sqlite3.Row
         try:
             yield connection
         finally:
             connection.close()
+
+    def damage(self) -> list[str]:
+        return [path for path in self.paths if not _sound(path)]
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
@@ -165,6 +172,9 @@ class PostgresCatalog:
         with PostgresDatabase(self.conninfo, self.schema).connect() as connection:
             yield Numbered(connection.cursor())
 
+    def damage(self) -> list[str]:
+        return []
+
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
         """Hold an advisory lock on a connection of its own: it ends with the process."""
@@ -197,6 +207,21 @@ def open_catalog(root: Path, url: str | None) -> Catalog:
 def quoted(text: str) -> str:
     """Return a text as it stands between single quotes in SQL."""
     return text.replace("'", "''")
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
+
+
+def _sound(path: str) -> bool:
+    try:
+        connection = _opened(path)
+        try:
+            return bool(connection.execute("PRAGMA quick_check").fetchone() == ("ok",))
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _words(options: dict[str, str]) -> str:

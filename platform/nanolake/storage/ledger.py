@@ -233,6 +233,26 @@ class Ledger:
             if row["state"] == "claimed" and row["owner"] == me
         }
 
+    def adopt(self, rows: Iterable[Mapping[str, Any]], snapshot_id: int) -> int:
+        """Take over settled units of another lake, done in ``snapshot_id`` here; return how many.
+
+        A unit that is here already stays as it is.
+        """
+        columns = [column.name for column in get_table("work_unit").columns]
+        marks = ", ".join("?" * len(columns))
+        sql = (
+            f"INSERT INTO work_unit ({', '.join(columns)}) VALUES ({marks}) "
+            "ON CONFLICT (unit_key) DO NOTHING"
+        )
+        count = 0
+        with self.transaction() as connection:
+            for row in rows:
+                known = None if row["snapshot_id"] is None else snapshot_id
+                values = {**row, "snapshot_id": known}
+                connection.execute(sql, [values[name] for name in columns])
+                count += 1
+        return count
+
     def counts(self) -> dict[tuple[str, str], int]:
         """Return how many units stand in each (step, state)."""
         with self.transaction() as connection:

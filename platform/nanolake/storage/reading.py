@@ -46,6 +46,14 @@ class Answer:
                 yield batch
 
 
+def as_reader(schema: pa.Schema, tables: Iterator[pa.Table]) -> pa.RecordBatchReader:
+    """Return tables of one schema as what DuckDB reads batch by batch."""
+    import pyarrow as pa
+
+    batches = (batch for table in tables for batch in table.to_batches())
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
 def memory_limit_bytes() -> int | None:
     """Return what DuckDB may hold: ``NANOLAKE_MEMORY``, else 60 % of what is free now.
 

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanolake import __version__
-from nanolake.contracts import conform
+from nanolake.contracts import arrow_schema, conform
 from nanolake.errors import LakeError, LakeNotFoundError, NanolakeError, QueryError, SettingsError
 from nanolake.storage import definitions
 from nanolake.storage.catalogs import Catalog, open_catalog, quoted
@@ -38,7 +38,7 @@ from nanolake.storage.folders import Folder, LocalFolder, S3Folder, open_folder
 from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
 from nanolake.storage.ledger import BESIDE, Ledger, owner_name
-from nanolake.storage.reading import STREAM_ROWS, Answer, hold_to_memory
+from nanolake.storage.reading import STREAM_ROWS, Answer, as_reader, hold_to_memory
 from nanolake.storage.seals import DataFile, Seals, listed
 
 if TYPE_CHECKING:
@@ -252,6 +252,23 @@ class Lake:
             self._seals.add(self.tables, self.data_files(snapshot))
         return snapshot
 
+    def fill(self, tables: Mapping[str, Iterator[pa.Table]], *, message: str) -> int:
+        """Append rows that come in batches to many tables, all in one transaction.
+
+        Each batch must have passed `contracts.conform`. No unit of work is guarded: this is for a
+        lake that nobody else writes to yet. Returns the snapshot; raises `LakeError` as `commit`.
+        """
+        import duckdb
+
+        self._require_followed()
+        readers = {name: as_reader(arrow_schema(name), rows) for name, rows in tables.items()}
+        with self.catalog.lock():
+            try:
+                return _append(self._open_writer(), readers, message, ())
+            except (duckdb.Error, NanolakeError) as error:
+                self.close()
+                raise LakeError(f"nothing was written to {self.where}: {error}") from error
+
     def follow(self) -> None:
         """Make tables and views those of this package before asking: the lake may be older."""
         with self.catalog.lock():
@@ -263,6 +280,10 @@ class Lake:
         with self.catalog.metadata() as session:
             found = listed(session, snapshot or 0)
         return [file for file in found if snapshot is None or file.snapshot_id == snapshot]
+
+    def hashes(self) -> dict[str, Mapping[str, Any]]:
+        """Return the rows of ``data_file`` by path, as the ledger's database has them now."""
+        return {path: dict(row) for path, row in self._seals.known().items()}
 
     def seal(self) -> tuple[int, int]:
         """Hash the Parquet files that have no hash yet, and forget those that are gone.
@@ -470,7 +491,7 @@ def _without(rows: pa.Table, unit_keys: set[str]) -> pa.Table:
 
 def _append(
     connection: duckdb.DuckDBPyConnection,
-    tables: Mapping[str, pa.Table],
+    tables: Mapping[str, pa.Table | pa.RecordBatchReader],
     message: str,
     unit_keys: Sequence[str],
 ) -> int:

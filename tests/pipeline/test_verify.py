@@ -1,0 +1,229 @@
+"""Verify: a flipped byte anywhere is found and named, and rows that contradict one another too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanolake.engines import open_engine
+from nanolake.pipeline.ingest import ingest, read_source
+from nanolake.pipeline.segment import segment_lake
+from nanolake.pipeline.verify import Verified, verify
+from nanolake.segment import SegmentSettings
+from nanolake.storage import Lake
+from nanolake.storage.folders import Folder
+
+NewLake = Callable[[], Lake]
+
+
+@pytest.fixture(scope="module")
+def kept(
+    any_profile: str,
+    shared_lake: NewLake,
+    discs: Any,
+    write_tiff: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Lake, Path]]:
+    """A lake of each profile with two segmented pictures, and the folder of the raw files.
+
+    Whoever changes a file puts it back.
+    """
+    raw = tmp_path_factory.mktemp("raw")
+    for number, nm in ((0, 0.5), (1, None)):
+        write_tiff(raw / f"{number}.tif", discs(number), nm)
+    if any_profile == "cluster":
+        lake = shared_lake()
+    else:
+        lake = Lake.create(tmp_path_factory.mktemp("verified") / "lake")
+    with open_engine("serial") as engine:
+        ingest(lake, read_source([raw]), engine=engine)
+        segment_lake(lake, SegmentSettings(method="threshold"), engine=engine)
+    yield lake, raw
+    lake.close()
+
+
+def broken(lake: Lake, **options: Any) -> list[tuple[str, str, str]]:
+    """What verify names: kind, the place's end, what was found."""
+    found = verify(lake, **options)
+    assert found.intact == (not found.broken)
+    return [(one.what, one.where, one.found) for one in found.broken]
+
+
+def counts(found: Verified) -> dict[str, int]:
+    return {check.what: check.count for check in found.checks}
+
+
+def flipped(folder: Folder, path: str, place: float, bit: int = 0xFF) -> bytes:
+    """Flip bits of one byte of a file and return what the file was."""
+    whole = folder.read(path)
+    torn = bytearray(whole)
+    torn[int(place * (len(whole) - 1))] ^= bit
+    folder.write(path, bytes(torn))
+    return whole
+
+
+def image_of(lake: Lake, column: str = "image_path") -> str:
+    table = "micrograph" if column == "image_path" else "segmentation"
+    row = lake.query(f"SELECT min({column}) AS path FROM {table}").to_pylist()[0]
+    return str(row["path"])
+
+
+def test_a_whole_lake_is_intact_and_everything_was_looked_at(kept: tuple[Lake, Path]) -> None:
+    lake, _ = kept
+    said: list[str] = []
+    steps: list[tuple[str, int, int]] = []
+    found = verify(
+        lake, raw=True, progress=lambda *step: steps.append(step), on_forecast=said.append
+    )
+    assert found.broken == ()
+    count = counts(found)
+    assert count["Parquet files"] == len(lake.data_files()) > 5
+    assert (count["pictures"], count["label images"], count["raw files"]) == (2, 2, 2)
+    assert count["Zarr groups"] == 3  # the experiment's, and each picture's list of label images
+    assert count["rows"] > 20
+    assert "GB of memory" in said[0]
+    assert ("pictures", 2, 2) in steps
+    assert ("label images", 2, 2) in steps
+    assert verify(lake, quick=True).intact
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.5, 1.0])
+def test_a_flipped_byte_in_a_parquet_file_is_named(kept: tuple[Lake, Path], place: float) -> None:
+    lake, _ = kept
+    file = next(file.path for file in lake.data_files() if file.table == "particle")
+    whole = flipped(lake.tables, file, place, bit=1)
+    lake.close()
+    try:
+        named = broken(lake)
+    finally:
+        lake.tables.write(file, whole)
+        lake.close()
+    assert named[0][0] == "Parquet file of particle"
+    assert named[0][1] == lake.tables.where(file)
+    assert "changed" in named[0][2]
+    assert verify(lake).intact
+
+
+@pytest.mark.parametrize("column", ["image_path", "label_path"])
+@pytest.mark.parametrize("file", ["0/c/0/0", "zarr.json", "0/zarr.json"])
+def test_a_flipped_byte_in_zarr_is_named(
+    kept: tuple[Lake, Path], column: str, file: str
+) -> None:
+    lake, _ = kept
+    path = f"{image_of(lake, column)}/{file}"
+    folder = lake.images.folder
+    for place in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
+        whole = flipped(folder, path, place, bit=1)
+        named = broken(lake)
+        folder.write(path, whole)
+        assert [where for _, where, _ in named] == [folder.where(path)], (place, named)
+    assert verify(lake).intact
+
+
+def test_every_byte_of_a_description_counts(kept: tuple[Lake, Path], any_profile: str) -> None:
+    """Each byte of the three kinds of zarr.json, flipped in its lowest bit and then wholly."""
+    if any_profile == "cluster":
+        pytest.skip("the same comparison; the objects' way is tested above")
+    from nanolake.pipeline import verify as module
+
+    lake, _ = kept
+    folder, image = lake.images.folder, image_of(lake, "label_path")
+    for path in (f"{image}/zarr.json", f"{image}/0/zarr.json"):
+        whole = folder.read(path)
+        (row,) = [r for r in lake.query(module.rows.LABELS).to_pylist() if r["path"] == image]
+        for place in range(len(whole)):
+            for bit in (1, 0xFF):
+                torn = bytearray(whole)
+                torn[place] ^= bit
+                folder.write(path, bytes(torn))
+                problems = module.image_of_row(lake, row)
+                assert [file for file, _ in problems] == [path], (place, bit)
+        folder.write(path, whole)
+    assert verify(lake).intact
+
+
+@pytest.mark.parametrize("level", ["experiment", "labels"])
+def test_a_damaged_group_is_named(kept: tuple[Lake, Path], level: str) -> None:
+    lake, _ = kept
+    image = image_of(lake)
+    path = f"{image.split('/')[0]}/zarr.json" if level == "experiment" else f"{image}/labels/zarr.json"
+    folder = lake.images.folder
+    for place in (0.0, 0.5, 1.0):
+        whole = flipped(folder, path, place, bit=1)
+        named = broken(lake)
+        folder.write(path, whole)
+        assert [where for _, where, _ in named] == [folder.where(path)]
+
+
+def test_a_flipped_byte_in_a_raw_file_is_named_and_a_moved_one_is_not_broken(
+    kept: tuple[Lake, Path],
+) -> None:
+    lake, raw = kept
+    file = raw / "0.tif"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert broken(lake) == []  # raw files are hashed on demand
+    assert broken(lake, raw=True) == [("raw file", str(file), "changed")]
+    file.write_bytes(whole)
+    file.rename(raw / "elsewhere.tif")
+    found = verify(lake, raw=True)
+    (raw / "elsewhere.tif").rename(file)
+    assert found.intact
+    assert "1 moved" in {check.what: check.note for check in found.checks}["raw files"]
+
+
+def test_missing_files_are_named_quickly(kept: tuple[Lake, Path]) -> None:
+    lake, _ = kept
+    shard = f"{image_of(lake)}/0/c/0/0"
+    file = next(file.path for file in lake.data_files() if file.table == "segmentation")
+    for folder, path in ((lake.images.folder, shard), (lake.tables, file)):
+        whole = folder.read(path)
+        folder.remove(path)
+        lake.close()
+        named = broken(lake, quick=True)
+        assert (folder.where(path), "missing") in [(where, found) for _, where, found in named]
+        folder.write(path, whole[:-1])
+        if folder is lake.tables:
+            assert "bytes instead of" in broken(lake, quick=True)[0][2]
+        folder.write(path, whole)
+        lake.close()
+    assert verify(lake).intact
+
+
+def test_an_unhashed_file_is_told_and_the_next_seal_hashes_it(kept: tuple[Lake, Path]) -> None:
+    lake, _ = kept
+    path = lake.data_files()[0].path
+    before = lake.hashes()[path]["sha256"]
+    lake._seals.drop([path])
+    note = {check.what: check.note for check in verify(lake).checks}["Parquet files"]
+    assert note.startswith("1 without a hash yet")
+    assert lake.seal() == (1, 0)
+    assert lake.hashes()[path]["sha256"] == before
+    assert lake.seal() == (0, 0)
+
+
+def test_a_broken_file_is_not_made_right_by_a_seal(kept: tuple[Lake, Path]) -> None:
+    """A file that is not of the catalogue's size gets no hash, so it stays broken."""
+    lake, _ = kept
+    path = lake.data_files()[0].path
+    row, whole = lake.hashes()[path], lake.tables.read(path)
+    lake._seals.drop([path])
+    lake.tables.write(path, whole[:-4])
+    assert lake.seal() == (0, 0)
+    lake.tables.write(path, whole)
+    assert lake.seal() == (1, 0)
+    assert lake.hashes()[path]["sha256"] == row["sha256"]
+
+
+def test_hashes_of_files_that_are_gone_are_forgotten(kept: tuple[Lake, Path]) -> None:
+    lake, _ = kept
+    with lake.ledger.transaction() as session:
+        session.execute(
+            "INSERT INTO data_file (path, table_name, kind, sha256, size_bytes, row_count, "
+            "snapshot_id, hashed_at_s) VALUES ('gone', 'lab', 'rows', 'x', 1, 1, 1, 1.0)"
+        )
+    assert lake.seal() == (0, 1)
+    assert "gone" not in lake.hashes()
