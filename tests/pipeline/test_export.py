@@ -123,7 +123,10 @@ def test_the_folder_is_read_without_nanolake(kept: tuple[Lake, Path], folder: Pa
     lake, raw = kept
     checked = subprocess.run(
         ["sha256sum", "--check", "--strict", "--quiet", "MANIFEST.sha256"],
-        cwd=folder, capture_output=True, text=True, check=False,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert checked.returncode == 0, checked.stderr
     manifest = json.loads((folder / "MANIFEST.json").read_text())
@@ -149,8 +152,10 @@ def test_a_flipped_byte_of_any_file_is_named_and_not_imported(folder: Path, tmp_
     shutil.copytree(folder, copy)
     assert verify_folder(copy).intact
     names = ["README.txt", "MANIFEST.json", "MANIFEST.sha256", "lake.json"]
-    names += [next(p for _, p in read_list(folder) if p.startswith(f"{part}/"))
-              for part in ("tables", "pixels", "ledger", "models", "raw")]
+    names += [
+        next(p for _, p in read_list(folder) if p.startswith(f"{part}/"))
+        for part in ("tables", "pixels", "ledger", "models", "raw")
+    ]
     for name in names:
         file = copy / name
         whole = file.read_bytes()
@@ -248,9 +253,9 @@ def test_an_older_moment_is_exported_and_a_full_disk_is_told_before(
 
 
 def test_a_moment_is_a_number_or_a_time() -> None:
-    from nanolake.cli.backup import _moment
+    from nanolake.cli.opening import moment
 
-    assert _moment("42") == 42
-    assert str(_moment("2026-11-28T20:00:00+00:00")).startswith("2026-11-28")
+    assert moment("42") == 42
+    assert str(moment("2026-11-28T20:00:00+00:00")).startswith("2026-11-28")
     with pytest.raises(SettingsError, match="neither a snapshot's number nor a time"):
-        _moment("yesterday")
+        moment("yesterday")

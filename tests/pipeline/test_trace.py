@@ -46,7 +46,11 @@ def test_every_particle_of_the_demo_leads_back(finished: Any) -> None:
     found = trace(finished.lake, ids[0]["id"])
     assert found.intact
     assert {link.found for link in found.links} == {"intact"}
-    assert [link.what for link in found.links] == ["mask", "label image", "pixels", "raw file"]
+    assert [link.what for link in found.links] == [
+        *("row of the particle", "snapshot", "segmentation model", "shape model", "group"),
+        *("settings", "mask", "row of the labels", "label image"),
+        *("row of the picture", "pixels", "raw file"),
+    ]
 
 
 def test_the_crop_shows_the_particle(finished: Any, tmp_path: Path) -> None:

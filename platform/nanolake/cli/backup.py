@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from nanolake.cli.app import app, examples
 from nanolake.cli.ending import STRICT_EXIT
-from nanolake.cli.opening import open_lake
+from nanolake.cli.opening import moment, open_lake
 from nanolake.cli.options import (
     JsonOption,
     LakeArgument,
@@ -18,7 +17,6 @@ from nanolake.cli.options import (
     QuietOption,
     WorkersOption,
 )
-from nanolake.errors import SettingsError
 
 
 @app.command(
@@ -74,9 +72,7 @@ def verify(
 )
 def export_lake(
     lake: LakeArgument,
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A new folder for the copy.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder for the copy.")],
     at: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +98,7 @@ def export_lake(
         made = export(
             open_lake(lake),
             folder,
-            at=None if at is None else _moment(at),
+            at=None if at is None else moment(at),
             pixels=pixels,
             raw=raw,
             progress=progress,
@@ -148,18 +144,6 @@ def import_lake(
             on_forecast=None if quiet or as_json else warn,
         )
     _say(made, as_json=as_json)
-
-
-def _moment(text: str) -> int | datetime:
-    """Read a snapshot's number, or a time; one without a zone is local."""
-    if text.isdecimal():
-        return int(text)
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except ValueError:
-        raise SettingsError(
-            f"--at {text!r} is neither a snapshot's number nor a time such as 2026-11-28T20:00"
-        ) from None
 
 
 def _say(made: Any, *, as_json: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import sqlite3
@@ -110,9 +108,7 @@ class _Export:
     def close(self) -> None:
         self._list.close()
 
-    def require_room(
-        self, *, pixels: bool, raw: bool, said: Callable[[str], None] | None
-    ) -> None:
+    def require_room(self, *, pixels: bool, raw: bool, said: Callable[[str], None] | None) -> None:
         """Say what will be written and the memory for it; raise where the disk is too small."""
         sizes = {"tables": sum(f.size_bytes for f in self.lake.data_files() if f.current)}
         if pixels:

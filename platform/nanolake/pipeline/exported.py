@@ -16,7 +16,7 @@ from typing import Any
 
 from nanolake import __version__
 from nanolake.errors import LakeError
-from nanolake.pipeline.verify import WORKERS_MOST, Broken, Checked, Findings, Verified
+from nanolake.pipeline.verify import WORKERS_MOST, Broken, Findings, Verified
 from nanolake.progress import Progress, silent
 
 FORMAT = 1
@@ -59,7 +59,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         version = int(found["format"])
     except FileNotFoundError:
         raise LakeError(
-            f"{folder} is no exported lake: it has no {MANIFEST} (`nanolake export-lake` writes one)"
+            f"{folder} is no exported lake: it has no {MANIFEST} "
+            "(`nanolake export-lake` writes one)"
         ) from None
     except (ValueError, KeyError, TypeError):
         raise LakeError(f"{folder / MANIFEST} is damaged: take another copy of it") from None

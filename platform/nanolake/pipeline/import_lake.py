@@ -151,9 +151,7 @@ def _copy(lake: Lake, folder: Path, manifest: dict[str, Any], progress: Progress
         target.copy_in(folder / path, name)
         return path
 
-    paths = (
-        path for _, path in read_list(folder) if path.startswith(("pixels/", "models/"))
-    )
+    paths = (path for _, path in read_list(folder) if path.startswith(("pixels/", "models/")))
     done = 0
     for done, _ in enumerate(windowed(copy, paths, WORKERS_MOST), start=1):
         progress("files", done, wanted)

@@ -101,7 +101,9 @@ class Findings:
         except NanolakeError as error:  # the rows that name the items lie in a broken file
             found.append(
                 Broken(
-                    what=what, where="the rows that name them", found=f"cannot be read: {error}",
+                    what=what,
+                    where="the rows that name them",
+                    found=f"cannot be read: {error}",
                     remedy="mend what is broken in the tables first, then verify again",
                 )
             )
@@ -164,7 +166,9 @@ def _forecast(lake: Lake, workers: int, *, quick: bool) -> str:
         default=0,
     )
     limit, free = memory_limit_bytes(), available_bytes()
-    parts = [f"up to {(PROCESS_BYTES + each * workers) / 1e9:.2f} GB of memory for {workers} threads"]
+    parts = [
+        f"up to {(PROCESS_BYTES + each * workers) / 1e9:.2f} GB of memory for {workers} threads"
+    ]
     parts += [f"rows: at most {limit / 1e9:.2f} GB (NANOLAKE_MEMORY)"] if limit else []
     parts += [f"{free / 1e9:.1f} GB available"] if free else []
     return f"verify: {'; '.join(parts)}"
@@ -211,10 +215,7 @@ def _parquet(lake: Lake, file: DataFile, sha256: str | None) -> list[Broken]:
 
 
 def _pixels(lake: Lake, found: Findings, *, quick: bool) -> None:
-    for what, table, sql in (
-        ("pictures", "micrograph", rows.PICTURES),
-        ("label images", "segmentation", rows.LABELS),
-    ):
+    for what, sql in (("pictures", rows.PICTURES), ("label images", rows.LABELS)):
 
         def check(row: Mapping[str, Any], what: str = what) -> list[Broken]:
             if quick:
@@ -304,8 +305,10 @@ def _rows(lake: Lake, found: Findings) -> None:
     found.progress("rows", 0, len(rows.ROW_CHECKS))
     for number, check in enumerate(rows.ROW_CHECKS, start=1):
         try:
-            wrong = lake.query(f"SELECT *, count(*) OVER () AS all_of_them FROM ({check.sql}) "
-                               f"ORDER BY name LIMIT {SHOWN_ROWS}").to_pylist()
+            wrong = lake.query(
+                f"SELECT *, count(*) OVER () AS all_of_them FROM ({check.sql}) "
+                f"ORDER BY name LIMIT {SHOWN_ROWS}"
+            ).to_pylist()
         except NanolakeError as error:
             text, remedy = f"cannot be read: {error}", "mend the tables' files first"
             broken.append(Broken(what="rows", where=check.table, found=text, remedy=remedy))
@@ -358,9 +361,7 @@ def _file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def windowed(
-    function: Callable[[Any], Any], items: Iterable[Any], workers: int
-) -> Iterator[Any]:
+def windowed(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
     """Map in threads and in order, with two items a thread under way at most."""
     waiting: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(workers) as pool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_ANEW = "restore the lake from a backup; if it was never damaged, this is a defect: please report it"
+_ANEW = (
+    "restore the lake from a backup; if it was never damaged, this is a defect: please report it"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

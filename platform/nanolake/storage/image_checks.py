@@ -60,11 +60,14 @@ def image_problems(
         if text := _unlike(folder / "0/zarr.json", wanted):
             return [*problems, (f"{path}/0/zarr.json", text)]
         try:
-            same = array_sha256(read_array(folder, path)) == sha256
+            pixels = read_array(folder, path)
         except LakeError as error:
             return [*problems, (f"{path}/{SHARD}", f"cannot be decoded ({error.__cause__})")]
-        if not same:
-            problems.append((f"{path}/{SHARD}", "its pixels are not those that were stored"))
+        if array_sha256(pixels) != sha256:
+            return [*problems, (f"{path}/{SHARD}", "its pixels are not those that were stored")]
+        fill = _parsed((folder / "0/zarr.json").read_bytes())["fill_value"]
+        if fill != (0 if pixels.any() else 1):
+            problems.append((f"{path}/0/zarr.json", "damaged: other fill_value than was written"))
         return problems
 
 

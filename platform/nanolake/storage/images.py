@@ -177,7 +177,9 @@ class ImageStore:
             runs = [name for name in names if self.folder.exists(f"{path}/{name}/zarr.json")]
             if runs == listed:
                 return
-            self.folder.write(f"{path}/zarr.json", group_json({"version": OME_VERSION, "labels": runs}))
+            self.folder.write(
+                f"{path}/zarr.json", group_json({"version": OME_VERSION, "labels": runs})
+            )
             listed = runs
 
     def _correct_scale(self, path: str, ome: Mapping[str, Any]) -> None:

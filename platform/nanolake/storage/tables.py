@@ -515,5 +515,6 @@ def _append(
         raise
     # This connection's own: another writer's may be newer by now.
     row = connection.execute("FROM lake.last_committed_snapshot()").fetchone()
-    assert row is not None and row[0] is not None
+    assert row is not None
+    assert row[0] is not None
     return int(row[0])
