@@ -51,7 +51,8 @@ def sql(
         rows = [{"name": name, "question": about} for name, about in query.questions().items()]
         say_table(rows)
         return
-    write_answer(open_lake(lake).query(one_question(text, file, named)), form, out)
+    with open_lake(lake).stream(one_question(text, file, named)) as answer:
+        write_answer(answer, form, out)
 
 
 @app.command(

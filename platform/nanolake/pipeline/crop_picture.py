@@ -37,7 +37,7 @@ def draw_crop(
     grey = cv2.resize(stretch(crop), size, interpolation=cv2.INTER_NEAREST)
     picture = cv2.cvtColor(np.asarray(grey, np.uint8), cv2.COLOR_GRAY2RGB)
     large = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
-    ring = cv2.dilate(large, np.ones((3, 3), np.uint8), iterations=max(1, scale // 3)) - large
+    ring = cv2.dilate(large, np.ones((3, 3), np.uint8), iterations=max(2, scale // 3)) - large
     picture[ring > 0] = _OUTLINE
     if row["pixel_size_x_nm"]:
         draw_scale_bar(picture, row["pixel_size_x_nm"] / scale)
