@@ -158,9 +158,7 @@ class Batches(Protocol):
     def __iter__(self) -> Iterator[pa.RecordBatch]: ...
 
 
-def write_answer(
-    answer: pa.Table | Batches, form: str = "table", out: Path | None = None
-) -> None:
+def write_answer(answer: pa.Table | Batches, form: str = "table", out: Path | None = None) -> None:
     """Write ``answer`` to ``out``, making its folder, or to standard output where that is None.
 
     Batches are written as they come and not kept; a file gets its name when it is whole. Raises

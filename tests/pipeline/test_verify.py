@@ -99,7 +99,7 @@ def test_a_whole_lake_is_intact_and_everything_was_looked_at(kept: tuple[Lake, P
     assert verify(lake, quick=True).intact
 
 
-@pytest.mark.parametrize("place", [0.0, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("place", [0.3, 1.0])
 def test_a_flipped_byte_in_a_parquet_file_is_named(kept: tuple[Lake, Path], place: float) -> None:
     lake, _ = kept
     file = next(file.path for file in lake.data_files() if file.table == "particle")
@@ -133,15 +133,17 @@ def test_a_flipped_byte_in_zarr_is_named(kept: tuple[Lake, Path], column: str, f
 
 
 def test_every_byte_of_a_description_counts(kept: tuple[Lake, Path], any_profile: str) -> None:
-    """Each byte of the three kinds of zarr.json, flipped in its lowest bit and then wholly."""
-    if any_profile == "cluster":
-        pytest.skip("the same comparison; the objects' way is tested above")
+    """Each byte of both kinds of zarr.json, flipped in its lowest bit and then wholly.
+
+    On S3 every 97th: the comparison is the same, and each byte is an object put and got.
+    """
+    step = 97 if any_profile == "cluster" else 1
     lake, _ = kept
     folder, image = lake.images.folder, image_of(lake, "label_path")
     for path in (f"{image}/zarr.json", f"{image}/0/zarr.json"):
         whole = folder.read(path)
         (row,) = [r for r in lake.query(module.rows.LABELS).to_pylist() if r["path"] == image]
-        for place in range(len(whole)):
+        for place in range(0, len(whole), step):
             for bit in (1, 0xFF):
                 torn = bytearray(whole)
                 torn[place] ^= bit
@@ -234,3 +236,69 @@ def test_hashes_of_files_that_are_gone_are_forgotten(kept: tuple[Lake, Path]) ->
         )
     assert lake.seal() == (0, 1)
     assert "gone" not in lake.hashes()
+
+
+BREAKS = {
+    "particle": "INSERT INTO particle BY NAME FROM particle LIMIT 1",
+    "segmentation": "DELETE FROM particle WHERE particle_id = (SELECT max(particle_id) FROM particle)",
+    "micrograph_location": "UPDATE micrograph_location SET micrograph_id = 'none' WHERE micrograph_id "
+    "= (SELECT min(micrograph_id) FROM micrograph)",
+    "experiment": "UPDATE experiment SET lab_id = 'none'",
+    "shape_inference": "UPDATE shape_inference SET particle_count = 10000",
+    "group_assignment": "UPDATE group_assignment SET grouping_run_id = 'none'",
+    "shape_prediction": "UPDATE shape_prediction SET particle_id = 'none' WHERE particle_id = "
+    "(SELECT max(particle_id) FROM shape_prediction)",
+}
+
+
+def test_rows_that_contradict_one_another_are_named(lake_copy: Lake) -> None:
+    lake = lake_copy
+    assert verify(lake).intact
+    for table, sql in BREAKS.items():
+        lake._open_writer().execute("BEGIN")
+        lake._open_writer().execute(sql)
+        lake._open_writer().execute("COMMIT")
+        lake.close()
+        found = verify(lake)
+        named = {one.where.partition(" ")[0] for one in found.broken if one.what == "rows"}
+        assert table in named, (table, found.broken)
+    assert {one.what for one in found.broken} == {"rows"}
+    lines = [one for one in found.broken if one.where.startswith("experiment ")]
+    assert len(lines) == module.SHOWN_ROWS
+    assert "lab_id is in no row of lab: none (and 1 more)" in lines[0].found
+
+
+def test_work_that_is_done_without_its_rows_is_named(kept: tuple[Lake, Path]) -> None:
+    lake, _ = kept
+    units = lake.query("FROM work_unit").to_pylist()
+    lost = {**units[0], "unit_key": "lost", "step": "segment", "state": "done"}
+    lake.ledger.adopt([lost], snapshot_id=9999)
+    named = {(where, found) for _, where, found in broken(lake)}
+    with lake.ledger.transaction() as session:
+        session.execute("DELETE FROM work_unit WHERE unit_key = 'lost'")
+    assert named == {
+        ("work_unit lost", "done, and its snapshot is newer than the catalogue's newest: 9999"),
+        ("work_unit lost", f"done, and no row of segmentation is from it: {lost['subject']}"),
+    }
+
+
+def test_a_classifier_of_other_bytes_is_named(lake_copy: Lake) -> None:
+    (file,) = (lake_copy.root / "models" / "classifiers").glob("*.npz")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    ((what, where, found),) = broken(lake_copy)
+    assert (what, where) == ("model", file.stem)
+    assert "is not the file that classifier" in found
+    file.unlink()
+    assert "is missing" in broken(lake_copy)[0][2]
+
+
+def test_a_damaged_catalogue_is_named(lake_copy: Lake) -> None:
+    """A page of the ledger that nobody asks for: SQLite itself tells."""
+    ledger = lake_copy.root / "ledger.sqlite"
+    assert lake_copy.catalog.damage() == []
+    lake_copy.close()
+    content = bytearray(ledger.read_bytes())
+    content[4096 + 8 : 4096 + 40] = bytes(32)
+    ledger.write_bytes(content)
+    assert lake_copy.catalog.damage() == [str(ledger)]
