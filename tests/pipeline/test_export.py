@@ -259,3 +259,24 @@ def test_a_moment_is_a_number_or_a_time() -> None:
     assert str(moment("2026-11-28T20:00:00+00:00")).startswith("2026-11-28")
     with pytest.raises(SettingsError, match="neither a snapshot's number nor a time"):
         moment("yesterday")
+
+
+def test_models_in_mlflow_follow_the_lake(tmp_path: Path) -> None:
+    """MLflow keeps the full address of each file: the old place may be gone."""
+    pytest.importorskip("mlflow", reason="needs the extra `train`")
+    from nanolake.storage.models import ModelRegistry
+
+    lake = Lake.create(tmp_path / "lake")
+    (tmp_path / "weights.onnx").write_bytes(b"weights")
+    registry = ModelRegistry(lake.tracking_uri)
+    run = registry.log(run_name="r", params={}, metrics={}, files=[tmp_path / "weights.onnx"])
+    registry.register("shape", tmp_path / "weights.onnx", run)
+    export_lake(lake, tmp_path / "out")
+    lake.close()
+    shutil.rmtree(lake.root)
+    import_lake(tmp_path / "out", tmp_path / "elsewhere")
+    moved = ModelRegistry(Lake.open(tmp_path / "elsewhere").tracking_uri)
+    file, found = moved.fetch("shape", tmp_path / "fetched")
+    assert file.read_bytes() == b"weights"
+    assert found.run_id == run
+    assert (moved.files(run, tmp_path / "files") / "weights.onnx").read_bytes() == b"weights"

@@ -240,9 +240,10 @@ def test_hashes_of_files_that_are_gone_are_forgotten(kept: tuple[Lake, Path]) ->
 
 BREAKS = {
     "particle": "INSERT INTO particle BY NAME FROM particle LIMIT 1",
-    "segmentation": "DELETE FROM particle WHERE particle_id = (SELECT max(particle_id) FROM particle)",
-    "micrograph_location": "UPDATE micrograph_location SET micrograph_id = 'none' WHERE micrograph_id "
-    "= (SELECT min(micrograph_id) FROM micrograph)",
+    "segmentation": "DELETE FROM particle WHERE particle_id = "
+    "(SELECT max(particle_id) FROM particle)",
+    "micrograph_location": "UPDATE micrograph_location SET micrograph_id = 'none' "
+    "WHERE micrograph_id = (SELECT min(micrograph_id) FROM micrograph)",
     "experiment": "UPDATE experiment SET lab_id = 'none'",
     "shape_inference": "UPDATE shape_inference SET particle_count = 10000",
     "group_assignment": "UPDATE group_assignment SET grouping_run_id = 'none'",
