@@ -10,9 +10,10 @@ import pytest
 
 import nanolake.pipeline.verify as module
 from nanolake.engines import open_engine
+from nanolake.pipeline.findings import Findings, Verified
 from nanolake.pipeline.ingest import ingest, read_source
 from nanolake.pipeline.segment import segment_lake
-from nanolake.pipeline.verify import Verified, verify
+from nanolake.pipeline.verify import verify
 from nanolake.progress import silent
 from nanolake.segment import SegmentSettings
 from nanolake.storage import Lake
@@ -56,7 +57,7 @@ def broken(lake: Lake, **options: Any) -> list[tuple[str, str, str]]:
 
 def broken_pixels(lake: Lake) -> list[tuple[str, str, str]]:
     """What of verify is about pixels: much quicker than all of it."""
-    found = module.Findings(progress=silent, workers=2)
+    found = Findings(progress=silent, workers=2)
     module._pixels(lake, found, quick=False)
     return [(one.what, one.where, one.found) for one in found.broken]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,8 @@ from nanolake.errors import LakeError
 from nanolake.free_memory import available_bytes
 from nanolake.pipeline import verify_rows
 from nanolake.pipeline.exported import README, file_sha256, line, write_manifest
-from nanolake.pipeline.verify import WORKERS_MOST, broken_tables, image_of_row, windowed
+from nanolake.pipeline.findings import default_workers, windowed
+from nanolake.pipeline.verify import broken_tables, image_of_row
 from nanolake.progress import Progress, silent
 from nanolake.storage import Lake
 from nanolake.storage.images import OME_VERSION, SHARD, fast_codecs, group_json
@@ -100,7 +100,7 @@ class _Export:
 
     def __init__(self, lake: Lake, folder: Path, snapshot: int, progress: Progress) -> None:
         self.lake, self.folder, self.snapshot, self.progress = lake, folder, snapshot, progress
-        self.workers = min(WORKERS_MOST, len(os.sched_getaffinity(0)))
+        self.workers = default_workers()
         self.files = self.size_bytes = 0
         self._lines = folder / "list.half"
         self._list: TextIO = self._lines.open("w", encoding="utf-8")

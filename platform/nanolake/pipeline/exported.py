@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from nanolake import __version__
 from nanolake.errors import LakeError
-from nanolake.pipeline.verify import WORKERS_MOST, Broken, Findings, Verified
+from nanolake.pipeline.verify import Broken, Findings, Verified
 from nanolake.progress import Progress, silent
 
 FORMAT = 1
@@ -111,7 +110,7 @@ def verify_folder(
     """
     started = time.perf_counter()
     counts = read_manifest(folder)
-    workers = workers or min(WORKERS_MOST, len(os.sched_getaffinity(0)))
+    workers = workers or default_workers()
     found = Findings(progress=progress, workers=workers)
     found.add("manifest", 1, _manifest_broken(folder, counts))
     if (folder / LIST).is_file():

@@ -15,7 +15,7 @@ from nanolake.errors import LakeError
 from nanolake.free_memory import available_bytes
 from nanolake.pipeline.export import NOT_EXPORTED
 from nanolake.pipeline.exported import LIST, file_sha256, read_list, read_manifest, verify_folder
-from nanolake.pipeline.verify import WORKERS_MOST, windowed
+from nanolake.pipeline.findings import WORKERS_MOST, windowed
 from nanolake.progress import Progress, silent
 from nanolake.storage import Lake
 from nanolake.storage.folders import LocalFolder

@@ -6,13 +6,9 @@ Nothing is written. A break is named by its place; everything else is checked al
 from __future__ import annotations
 
 import hashlib
-import os
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,7 @@ from nanolake.errors import ModelError, NanolakeError
 from nanolake.free_memory import available_bytes
 from nanolake.pipeline import verify_rows as rows
 from nanolake.pipeline.classifiers import load as load_classifier
+from nanolake.pipeline.findings import Broken, Checked, Findings, Verified, default_workers
 from nanolake.progress import Progress, silent
 from nanolake.storage import Lake, image_checks
 from nanolake.storage.images import fast_codecs
@@ -30,88 +27,9 @@ PROCESS_BYTES = 250_000_000
 """This process with its libraries and no large picture: 230 to 250 MB were measured."""
 PIXEL_COPIES = 2
 """A picture is in memory as its shard and decoded."""
-WORKERS_MOST = 8
 SHOWN_ROWS = 5
 """Broken rows of one kind that are named; the others are counted."""
 _BACKUP = "put it back from a backup (a folder of `nanolake export-lake` holds it as {})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Broken:
-    """One thing that is not as it was stored: what, where, and what to do."""
-
-    what: str
-    where: str
-    found: str
-    remedy: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checked:
-    """How many things of one kind were looked at, and what is to be said of them."""
-
-    what: str
-    count: int
-    broken: int
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verified:
-    """What `verify` has found."""
-
-    where: str
-    checks: tuple[Checked, ...]
-    broken: tuple[Broken, ...]
-    wall_s: float
-
-    @property
-    def intact(self) -> bool:
-        """Whether nothing is broken; a raw file that was moved is not broken."""
-        return not self.broken
-
-    def line(self) -> str:
-        """Return the last line."""
-        count = sum(check.count for check in self.checks)
-        end = "intact" if self.intact else f"{len(self.broken):,} broken"
-        return f"verify: {count:,} checks, {end} in {self.wall_s:.1f} s ({self.where})"
-
-
-@dataclass(kw_only=True)
-class Findings:
-    """What has been found so far, by kind."""
-
-    progress: Progress
-    workers: int
-    checks: list[Checked] = field(default_factory=list)
-    broken: list[Broken] = field(default_factory=list)
-
-    def each(
-        self, what: str, items: Iterable[Any], count: int, check: Callable[[Any], list[Broken]]
-    ) -> None:
-        """Check items in threads, a few at a time: hashing and decoding leave Python's lock."""
-        found: list[Broken] = []
-        done = 0
-        self.progress(what, 0, count)
-        try:
-            for broken in windowed(check, items, self.workers):
-                found += broken
-                done += 1
-                self.progress(what, done, max(count, done))
-        except NanolakeError as error:  # the rows that name the items lie in a broken file
-            found.append(
-                Broken(
-                    what=what,
-                    where="the rows that name them",
-                    found=f"cannot be read: {error}",
-                    remedy="mend what is broken in the tables first, then verify again",
-                )
-            )
-        self.add(what, done, found)
-
-    def add(self, what: str, count: int, broken: list[Broken], note: str = "") -> None:
-        self.checks.append(Checked(what=what, count=count, broken=len(broken), note=note))
-        self.broken += broken
 
 
 def verify(
@@ -129,7 +47,7 @@ def verify(
     the memory that will be needed, before the work starts.
     """
     started = time.perf_counter()
-    workers = workers or min(WORKERS_MOST, len(os.sched_getaffinity(0)))
+    workers = workers or default_workers()
     if on_forecast is not None:
         on_forecast(_forecast(lake, workers, quick=quick))
     found = Findings(progress=progress, workers=workers)
@@ -359,15 +277,3 @@ def _damaged(text: str) -> Broken:
 def _file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def windowed(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
-    """Map in threads and in order, with two items a thread under way at most."""
-    waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
