@@ -15,7 +15,7 @@ from typing import Any
 
 from nanolake import __version__
 from nanolake.errors import LakeError
-from nanolake.pipeline.verify import Broken, Findings, Verified
+from nanolake.pipeline.findings import Broken, Findings, Verified, default_workers
 from nanolake.progress import Progress, silent
 
 FORMAT = 1
