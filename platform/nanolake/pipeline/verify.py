@@ -25,8 +25,8 @@ from nanolake.storage.seals import DataFile
 
 PROCESS_BYTES = 250_000_000
 """This process with its libraries and no large picture: 230 to 250 MB were measured."""
-PIXEL_COPIES = 2
-"""A picture is in memory as its shard and decoded."""
+PIXEL_BYTES = 8
+"""A picture is in memory as its shard and decoded, at most 4 bytes a pixel each."""
 SHOWN_ROWS = 5
 """Broken rows of one kind that are named; the others are counted."""
 _BACKUP = "put it back from a backup (a folder of `nanolake export-lake` holds it as {})"
@@ -74,15 +74,7 @@ def _forecast(lake: Lake, workers: int, *, quick: bool) -> str:
         largest = [] if quick else lake.query(rows.LARGEST).to_pylist()
     except NanolakeError:  # is told below, with its place
         largest = []
-    import numpy as np
-
-    each = max(
-        (
-            PIXEL_COPIES * row["height_px"] * row["width_px"] * np.dtype(row["dtype"]).itemsize
-            for row in largest
-        ),
-        default=0,
-    )
+    each = PIXEL_BYTES * sum(row["pixels"] or 0 for row in largest)
     limit, free = memory_limit_bytes(), available_bytes()
     parts = [
         f"up to {(PROCESS_BYTES + each * workers) / 1e9:.2f} GB of memory for {workers} threads"

@@ -139,7 +139,4 @@ MODELS = """
 SELECT DISTINCT ON (classifier_run_id) * FROM classifier_run WHERE model_sha256 IS NOT NULL
 ORDER BY classifier_run_id, created_at DESC
 """
-LARGEST = """
-SELECT height_px, width_px, dtype FROM micrograph
-ORDER BY height_px::BIGINT * width_px * CASE dtype WHEN 'uint8' THEN 1 ELSE 4 END DESC LIMIT 1
-"""
+LARGEST = "SELECT max(height_px::BIGINT * width_px) AS pixels FROM micrograph"
