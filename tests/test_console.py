@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nanolake.cli.ending import finish_measure
 from nanolake.console import write_answer
-from nanolake.errors import SettingsError
+from nanolake.errors import QueryError, SettingsError
 from nanolake.pipeline.measure import Measured, MeasureReport
 from nanolake.records import PixelSize, Trust
 
@@ -75,3 +78,37 @@ def test_a_long_stack_is_cut_and_points_to_its_table(capsys: pytest.CaptureFixtu
     assert len(lines) == 2 + 30 + 2
     assert lines[-2] == "… 10 more pictures: all their particles are in particles.csv"
     assert lines[-1].startswith("80 particles in 40 pictures")
+
+
+def test_what_arrives_in_batches_is_written_as_if_it_came_at_once(tmp_path: Path) -> None:
+    times = pa.array([0, 1, None], pa.timestamp("us", "UTC"))
+    rows = {"n": [1, None, 3], "x": [0.5, None, 2.0], "t": times, "s": ["a\nb", 'c,"', None]}
+    whole = pa.table(rows)
+    parts = pa.Table.from_batches([b for i in range(3) for b in whole.slice(i, 1).to_batches()])
+    for form in ("csv", "json", "parquet", "table"):
+        write_answer(whole, form, tmp_path / "whole")
+        write_answer(parts, form, tmp_path / "parts")
+        if form == "parquet":
+            assert pq.read_table(tmp_path / "parts").equals(whole)
+        else:
+            assert (tmp_path / "parts").read_text() == (tmp_path / "whole").read_text()
+    write_answer(whole.slice(0, 0), "json", tmp_path / "empty")
+    assert json.loads((tmp_path / "empty").read_text()) == []
+    write_answer(whole.slice(0, 0), "csv", tmp_path / "empty")
+    assert (tmp_path / "empty").read_text() == "n,x,t,s\n"
+
+
+def test_an_answer_that_fails_half_way_leaves_no_file(tmp_path: Path) -> None:
+    class Failing:
+        schema = ANSWER.schema
+
+        def __iter__(self) -> Iterator[pa.RecordBatch]:
+            yield from ANSWER.to_batches()
+            raise QueryError("the second batch")
+
+    (tmp_path / "x.csv").write_text("of before")
+    for form in ("csv", "json", "parquet"):
+        with pytest.raises(QueryError, match="the second batch"):
+            write_answer(Failing(), form, tmp_path / "x.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
+    assert (tmp_path / "x.csv").read_text() == "of before"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from nanolake.errors import SettingsError
 from nanolake.progress import Progress, silent
@@ -147,25 +147,75 @@ def say_failures(failures: Iterable[Any]) -> None:
         say_table(rows, title=f"{len(rows)} failure{'s' * (len(rows) != 1)}")
 
 
-def write_answer(answer: pa.Table, form: str = "table", out: Path | None = None) -> None:
+class Batches(Protocol):
+    """An answer that arrives in batches of rows."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+        ...
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
+
+
+def write_answer(answer: pa.Table | Batches, form: str = "table", out: Path | None = None) -> None:
     """Write ``answer`` to ``out``, making its folder, or to standard output where that is None.
 
-    Raises `SettingsError` for an unknown form and for Parquet without a file.
+    Batches are written as they come and not kept; a file gets its name when it is whole. Raises
+    `SettingsError` for an unknown form and for Parquet without a file.
     """
     if form not in FORMATS:
         raise SettingsError(f"--format {form!r} is not one of {', '.join(FORMATS)}")
-    if out is not None:
-        _make_room(out)
-    if form == "parquet":
-        _parquet(answer, out)
-    elif form == "table" and out is None:
-        _table(answer)
+    if form == "parquet" and out is None:
+        raise SettingsError("--format parquet needs a file: add --out answer.parquet")
+    batches = iter(answer.to_batches() if hasattr(answer, "to_batches") else answer)
+    if out is None and form == "table":
+        _table(batches)
+    elif out is None:
+        _write_text(sys.stdout, form, answer.schema, batches)
     else:
-        text = _json(answer) if form == "json" else _csv(answer)
-        if out is None:
-            sys.stdout.write(text)
-        else:
-            out.write_text(text, encoding="utf-8")
+        _make_room(out)
+        half = out.with_name(f".{out.name}.half")
+        try:
+            _write_file(half, form, answer.schema, batches)
+            half.replace(out)
+        finally:
+            half.unlink(missing_ok=True)
+
+
+def _write_file(path: Path, form: str, schema: pa.Schema, batches: Iterator[Any]) -> None:
+    if form != "parquet":
+        with path.open("w", encoding="utf-8") as file:
+            _write_text(file, form, schema, batches)
+        return
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _write_text(file: TextIO, form: str, schema: pa.Schema, batches: Iterator[Any]) -> None:
+    if form == "json":
+        _write_json(file, batches)
+        return
+    schema.empty_table().to_pandas().to_csv(file, index=False)
+    for batch in batches:
+        frame = batch.to_pandas(integer_object_nulls=True)
+        # Pandas would write the times of one batch to the second and those of the next beyond.
+        for name in frame.select_dtypes(["datetime", "datetimetz"]).columns:
+            frame[name] = frame[name].map(str, na_action="ignore")
+        frame.to_csv(file, index=False, header=False)
+
+
+def _write_json(file: TextIO, batches: Iterator[Any]) -> None:
+    """Write a list, each row as it stands in a list that is written all at once."""
+    between = "[\n"
+    for batch in batches:
+        for row in batch.to_pylist():
+            file.write(between + textwrap.indent(_dumped(row), "  "))
+            between = ",\n"
+    file.write("[]\n" if between == "[\n" else "\n]\n")
 
 
 def _make_room(out: Path) -> None:
@@ -177,28 +227,14 @@ def _make_room(out: Path) -> None:
         raise SettingsError(f"--out {out} is a folder: name a file in it")
 
 
-def _parquet(answer: pa.Table, out: Path | None) -> None:
-    import pyarrow.parquet as pq
-
-    if out is None:
-        raise SettingsError("--format parquet needs a file: add --out answer.parquet")
-    pq.write_table(answer, out, compression="zstd")
-
-
-def _table(answer: pa.Table) -> None:
-    limit = 200
-    say_table(answer.slice(0, limit).to_pylist(), limit=limit)
-    hidden = answer.num_rows - limit
-    if hidden > 0:
-        say(f"… {hidden:,} more rows: use --format csv, json or parquet for all")
-
-
-def _csv(answer: pa.Table) -> str:
-    return str(answer.to_pandas(integer_object_nulls=True).to_csv(index=False))
-
-
-def _json(answer: pa.Table) -> str:
-    return _dumped(answer.to_pylist()) + "\n"
+def _table(batches: Iterator[Any]) -> None:
+    limit, rows, count = 200, list[dict[str, Any]](), 0
+    for batch in batches:
+        rows += batch.slice(0, limit - len(rows)).to_pylist()
+        count += batch.num_rows
+    say_table(rows, limit=limit)
+    if count > limit:
+        say(f"… {count - limit:,} more rows: use --format csv, json or parquet for all")
 
 
 def _is_number(value: Any) -> bool:

@@ -48,16 +48,17 @@ class Settings(BaseModel):
 
     def fingerprint(self) -> str:
         """Return a 16-hex-digit hash of class name and values: equal settings, equal hash."""
-        text = json.dumps(
-            {type(self).__name__: self.model_dump(mode="json")},
-            sort_keys=True,
-            separators=(",", ":"),
-        )
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return fingerprint_of(type(self).__name__, self.model_dump(mode="json"))
 
     def as_json(self) -> str:
         """Return the values as one line of JSON with sorted keys, as stored beside a run."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+
+def fingerprint_of(name: str, values: Any) -> str:
+    """Return the fingerprint of the settings of class ``name`` from their values as JSON."""
+    text = json.dumps({name: values}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _explain(cls: type[Settings], error: ValidationError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from nanolake.engines import Engine, open_engine
 from nanolake.storage import Lake
+from nanolake.testing import services
 
 SIDE, PITCH, RADIUS = 128, 32, 9
 
@@ -63,3 +65,20 @@ def write_tiff() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def addresses() -> Callable[[], dict[str, str]]:
+    """Return what names a place on the running services for a new lake."""
+    found = services.environment()
+    if found is None:
+        pytest.skip("no PostgreSQL and S3: `make services`")
+
+    def name_one() -> dict[str, str]:
+        name = f"t{uuid.uuid4().hex[:12]}"
+        return {
+            "catalog": f"{found['NANOLAKE_TEST_CATALOG']}?schema={name}",
+            "data": f"{found['NANOLAKE_TEST_DATA']}/{name}",
+        }
+
+    return name_one

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from nanolake import cli
 from nanolake.engines import Engine
+from nanolake.free_memory import available_bytes
 from nanolake.pipeline import forecast as forecasts
 from nanolake.pipeline.forecast import PROCESS_BYTES, Forecast
-from nanolake.pipeline.free_memory import available_bytes
 from nanolake.pipeline.ingest import ingest, read_source
 from nanolake.pipeline.segment import segment_lake
 from nanolake.segment import SegmentSettings

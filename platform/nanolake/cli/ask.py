@@ -9,7 +9,7 @@ import typer
 
 from nanolake.cli.app import app, examples
 from nanolake.cli.ending import STRICT_EXIT
-from nanolake.cli.opening import one_question, open_lake
+from nanolake.cli.opening import moment, one_question, open_lake
 from nanolake.cli.options import (
     JsonOption,
     LakeOption,
@@ -63,7 +63,8 @@ def sql(
         say_table(rows)
         return
     moment = None if at is None else read_moment(at)
-    write_answer(open_lake(lake).query(one_question(text, file, named), at=moment), form, out)
+    with open_lake(lake).stream(one_question(text, file, named), at=moment) as answer:
+        write_answer(answer, form, out)
 
 
 @app.command(
@@ -77,22 +78,32 @@ def trace(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="PNG of the particle with its outline.")
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="SNAPSHOT",
+            help="In the lake as it was: a snapshot's number, or a time.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Follow a particle back to mask, pixels and raw file, re-hashing each."""
+    """Follow a particle back to its rows, mask, pixels and raw file, re-hashing each."""
     from dataclasses import asdict
 
     from nanolake.console import say_json, say_table
+    from nanolake.pipeline.trace import WHOLE
     from nanolake.pipeline.trace import trace as follow
 
-    found = follow(open_lake(lake), particle, out)
+    found = follow(open_lake(lake), particle, out, at=None if at is None else moment(at))
     if as_json:
         say_json(asdict(found))
     else:
         shown = ("lab", "experiment", "p", "d", "L_ratio", "shape_group", "method", "model_id")
         say_table([{name: found.particle[name] for name in shown}], title=particle)
         say_table([asdict(link) for link in found.links])
-        typer.echo(f"{particle}: {'intact' if found.intact else 'NOT intact'}")
+        broken = [link.what for link in found.links if link.found not in WHOLE]
+        typer.echo(f"{particle}: {'NOT intact: ' + ', '.join(broken) if broken else 'intact'}")
     if not found.intact:
         raise typer.Exit(STRICT_EXIT)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nanolake.pipeline.free_memory import available_bytes
+from nanolake.free_memory import available_bytes
 from nanolake.segment import SegmentSettings
 from nanolake.segment.memory import predicted_bytes
 from nanolake.storage import Lake

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from nanolake.progress import Progress, silent
 from nanolake.records import Segmentation
 from nanolake.segment import SegmentSettings, segment
 from nanolake.segment.run import weights_id
+from nanolake.settings import fingerprint_of
 from nanolake.storage import ImageStore, Lake, Origin, unit_key
 
 STAGE = "segment"
@@ -139,7 +141,13 @@ def segment_lake(
 
 def segmentation_run_id(settings: SegmentSettings) -> str:
     """Return the id of a way of segmenting: equal settings, code and weights, equal id."""
-    words = f"{__version__}\0{settings.fingerprint()}\0{weights_id(settings)}"
+    return run_id_of(settings.as_json(), __version__, weights_id(settings))
+
+
+def run_id_of(settings_json: str, code_version: str, model_id: str | None) -> str:
+    """Return a segmentation run's id from what its row holds; `ValueError` for what is no JSON."""
+    print_of_settings = fingerprint_of(SegmentSettings.__name__, json.loads(settings_json))
+    words = f"{code_version}\0{print_of_settings}\0{model_id}"
     return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 

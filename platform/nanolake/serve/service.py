@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from nanolake import __version__
 from nanolake.contracts import get_table
 from nanolake.errors import PictureError, SettingsError
+from nanolake.free_memory import available_bytes
 from nanolake.ingest import IngestSettings, check_pixels, picture_suffixes, read_pictures
-from nanolake.pipeline.free_memory import available_bytes
 from nanolake.pipeline.picture import find_particles, measure_particles, read_labels
 from nanolake.records import Picture, PixelSize, Segmentation
 from nanolake.segment.memory import predicted_bytes

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from nanolake.errors import LakeError, SettingsError
-from nanolake.storage.ledger import Ledger, PostgresDatabase
+from nanolake.storage.ledger import Ledger, Numbered, PostgresDatabase, Session
 
 LOCK_TIMEOUT_S = 300.0
 DEFAULT_SCHEMA = "nanolake"
@@ -66,6 +67,14 @@ class Catalog(Protocol):
         """Whether MLflow has ever been used: asking MLflow itself takes seconds."""
         ...
 
+    def session(self) -> AbstractContextManager[Session]:
+        """Give a session that reads DuckLake's own tables."""
+        ...
+
+    def damage(self) -> list[str]:
+        """Return the files of catalogue and ledger that are damaged; a server checks its own."""
+        ...
+
     def lock(self, *, shared: bool = False) -> AbstractContextManager[None]:
         """Keep other writers out; with ``shared``, only those that asked for it alone.
 
@@ -104,6 +113,19 @@ class SqliteCatalog:
 
     def has_models(self) -> bool:
         return (self.root / "models" / "mlflow.sqlite").exists()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Read the file without any lock on writers: its journal is a WAL."""
+        connection = _opened(self.paths[0])
+        connection.row_factory = sqlite3.Row
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def damage(self) -> list[str]:
+        return [path for path in self.paths if not _sound(path)]
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
@@ -194,6 +216,14 @@ class PostgresCatalog:
         return f"{self.schema}_mlflow"
 
     @contextmanager
+    def session(self) -> Iterator[Session]:
+        with PostgresDatabase(self.conninfo, self.schema).connect() as connection:
+            yield Numbered(connection.cursor())
+
+    def damage(self) -> list[str]:
+        return []
+
+    @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
         """Hold an advisory lock on a connection of its own: it ends with the process."""
         import psycopg
@@ -225,6 +255,21 @@ def open_catalog(root: Path, url: str | None) -> Catalog:
 def quoted(text: str) -> str:
     """Return a text as it stands between single quotes in SQL."""
     return text.replace("'", "''")
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
+
+
+def _sound(path: str) -> bool:
+    try:
+        connection = _opened(path)
+        try:
+            return bool(connection.execute("PRAGMA quick_check").fetchone() == ("ok",))
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _words(options: dict[str, str]) -> str:

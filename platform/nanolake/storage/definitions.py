@@ -10,7 +10,8 @@ from nanolake import __version__
 from nanolake.contracts import SQL_TYPES, conform, ddl, get_table, load_tables
 from nanolake.errors import LakeError
 from nanolake.query import view_statements
-from nanolake.storage.migrations import FIRST_VERSION, LEDGER_TABLE, Step, newest_version, steps
+from nanolake.storage.ledger import BESIDE
+from nanolake.storage.migrations import FIRST_VERSION, Step, newest_version, steps
 from nanolake.storage.origin import Origin, author
 
 if TYPE_CHECKING:
@@ -187,4 +188,4 @@ def _unknown(table: str, column: str) -> LakeError:
 
 
 def _tables() -> list[str]:
-    return [name for name in load_tables() if name != LEDGER_TABLE]
+    return [name for name in load_tables() if name not in BESIDE]

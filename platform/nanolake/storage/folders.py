@@ -490,8 +490,13 @@ class S3Folder:
     def _key(self, path: str) -> str:
         return "/".join(part for part in (self.prefix, path.strip("/")) if part)
 
-    @cached_property
+    @property
     def _store(self) -> S3Store:
+        _require_own_threads(self.where(""))
+        return self._whole_bucket
+
+    @cached_property
+    def _whole_bucket(self) -> S3Store:
         return self._opened(None)
 
     def _prefixed(self) -> S3Store:
@@ -504,6 +509,7 @@ class S3Folder:
         except ImportError:
             raise _no_extra() from None
 
+        _require_own_threads(self.where(""))
         session = _session(self.where(""))
         options: dict[str, Any] = {"region": self.region or session.region_name or "us-east-1"}
         if self.endpoint:
@@ -538,6 +544,21 @@ _RETRY: Any = {
         "base": 2.0,
     },
 }
+
+
+_threads_of: list[int] = []
+"""The process that the S3 client's threads run in, once there are any."""
+
+
+def _require_own_threads(where: str) -> None:
+    """Refuse the child of a fork, in which the client's threads are gone and it waits for ever."""
+    if not _threads_of:
+        _threads_of.append(os.getpid())
+    if _threads_of[0] != os.getpid():
+        raise LakeError(
+            f"{where}: this process was forked from one that used S3 already: start processes "
+            "with multiprocessing's 'spawn', or before the lake is opened"
+        )
 
 
 def _endpoint() -> str | None:

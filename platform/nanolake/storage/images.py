@@ -86,7 +86,7 @@ class ImageStore:
         picture lies under the same id, or what was written does not read back the same.
         """
         image = f"{experiment_id}.zarr/{micrograph_id}"
-        ome = _multiscales(micrograph_id, pixel_size_nm)
+        ome = multiscales(micrograph_id, pixel_size_nm)
         self._require_root(experiment_id)
         return self._write_once(image, pixels, ome)
 
@@ -103,12 +103,7 @@ class ImageStore:
         """
         if not self.folder.exists(f"{image}/zarr.json"):
             raise _missing(self.where(image))
-        ome = _multiscales(run_id, pixel_size_nm) | {
-            "image-label": {
-                "colors": [{"label-value": 0, "rgba": [0, 0, 0, 0]}],
-                "source": {"image": "../../"},
-            }
-        }
+        ome = label_multiscales(run_id, pixel_size_nm)
         stored = self._write_once(f"{image}/labels/{run_id}", labels, ome)
         self._list_labels(f"{image}/labels")
         return stored
@@ -116,7 +111,7 @@ class ImageStore:
     def read(self, path: str) -> NDArray[Any]:
         """Return the whole array (y, x) stored at ``path``; raise `LakeError` where it is not."""
         with self.folder.fetched(path) as folder:
-            return _read_array(folder, self.where(path))
+            return read_array(folder, self.where(path))
 
     def open(self, path: str) -> xr.DataArray:
         """Return a lazy `xarray.DataArray` with dims ``y``, ``x``; in nm where calibrated.
@@ -162,7 +157,7 @@ class ImageStore:
     def _require_root(self, experiment_id: str) -> None:
         path = f"{experiment_id}.zarr/zarr.json"
         if not self.folder.exists(path):
-            self.folder.create(path, _group(None))
+            self.folder.create(path, group_json(None))
 
     def _write_once(self, path: str, pixels: NDArray[Any], ome: Mapping[str, Any]) -> StoredImage:
         if not pixels.size:
@@ -179,7 +174,7 @@ class ImageStore:
             _verify(stored, self.where(path), wanted)
             size = sum((stored / name).stat().st_size for name in (SHARD, "0/zarr.json"))
             if _ome((stored / "zarr.json").read_bytes()) != ome:  # a corrected pixel size
-                self.folder.write(f"{path}/zarr.json", _group(ome))
+                self.folder.write(f"{path}/zarr.json", group_json(ome))
         return StoredImage(path=path, sha256=wanted, stored_bytes=size)
 
     def _list_labels(self, path: str) -> None:
@@ -190,7 +185,9 @@ class ImageStore:
             runs = [name for name in names if self.folder.exists(f"{path}/{name}/zarr.json")]
             if runs == listed:
                 return
-            self.folder.write(f"{path}/zarr.json", _group({"version": OME_VERSION, "labels": runs}))
+            self.folder.write(
+                f"{path}/zarr.json", group_json({"version": OME_VERSION, "labels": runs})
+            )
             listed = runs
 
 
@@ -199,7 +196,7 @@ def _ome(group: bytes) -> dict[str, Any]:
     return ome
 
 
-def _group(ome: Mapping[str, Any] | None) -> bytes:
+def group_json(ome: Mapping[str, Any] | None) -> bytes:
     """Return a Zarr v3 group's metadata."""
     attributes = {"ome": ome} if ome is not None else {}
     group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
@@ -207,41 +204,47 @@ def _group(ome: Mapping[str, Any] | None) -> bytes:
 
 
 def _write_image(folder: Path, pixels: NDArray[Any], ome: Mapping[str, Any]) -> None:
+    (folder / "zarr.json").write_bytes(group_json(ome))
+    with fast_codecs():
+        # An all-zero picture has its shard too: a shard that is not there is a lost one.
+        # (The compiled pipeline leaves out chunks of the fill value whatever Zarr is told.)
+        fill = 0 if pixels.any() else 1
+        array = create_array(str(folder / "0"), pixels.shape, pixels.dtype, fill)
+        array[...] = pixels
+
+
+def create_array(store: Any, shape: tuple[int, ...], dtype: Any, fill: int) -> Any:
+    """Make the array of one picture, one shard in inner chunks, in what Zarr takes as a store."""
     import zarr
     from zarr.codecs import BloscCodec
 
-    (folder / "zarr.json").write_bytes(_group(ome))
-    chunks = tuple(min(CHUNK_PX, side) for side in pixels.shape)
-    shard = tuple(-(-side // c) * c for side, c in zip(pixels.shape, chunks, strict=True))
-    with _fast_codecs():
-        array = zarr.create_array(
-            str(folder / "0"),
-            shape=pixels.shape,
-            dtype=pixels.dtype,
-            chunks=chunks,
-            shards=shard,
-            compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
-            dimension_names=["y", "x"],
-            zarr_format=3,
-            # An all-zero picture has its shard too: a shard that is not there is a lost one.
-            # (The compiled pipeline leaves out chunks of the fill value whatever Zarr is told.)
-            fill_value=0 if pixels.any() else 1,
-        )
-        array[...] = pixels
+    chunks = tuple(min(CHUNK_PX, side) for side in shape)
+    shard = tuple(-(-side // c) * c for side, c in zip(shape, chunks, strict=True))
+    return zarr.create_array(
+        store,
+        shape=shape,
+        dtype=dtype,
+        chunks=chunks,
+        shards=shard,
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        dimension_names=["y", "x"],
+        zarr_format=3,
+        fill_value=fill,
+    )
 
 
 def _missing(where: str) -> LakeError:
     return LakeError(f"no picture at {where}: was it moved?")
 
 
-def _read_array(folder: Path, where: str) -> NDArray[Any]:
+def read_array(folder: Path, where: str) -> NDArray[Any]:
     """Read a picture; Zarr alone would take a missing shard for zeros."""
     import zarr
 
     if not (folder / SHARD).is_file():
         raise _missing(where)
     try:
-        with _fast_codecs():
+        with fast_codecs():
             return np.asarray(zarr.open_array(str(folder / "0"), mode="r")[...])
     except FileNotFoundError:
         raise _missing(where) from None
@@ -250,7 +253,7 @@ def _read_array(folder: Path, where: str) -> NDArray[Any]:
 
 
 def _verify(folder: Path, where: str, wanted: str) -> None:
-    found = array_sha256(_read_array(folder, where))
+    found = array_sha256(read_array(folder, where))
     if found != wanted:
         raise LakeError(
             f"{where} holds other pixels than were to be written ({found[:12]} instead of "
@@ -258,7 +261,18 @@ def _verify(folder: Path, where: str, wanted: str) -> None:
         )
 
 
-def _multiscales(name: str, pixel_size_nm: tuple[float, float] | None) -> dict[str, Any]:
+def label_multiscales(name: str, pixel_size_nm: tuple[float, float] | None) -> dict[str, Any]:
+    """Return the metadata of a label image."""
+    return multiscales(name, pixel_size_nm) | {
+        "image-label": {
+            "colors": [{"label-value": 0, "rgba": [0, 0, 0, 0]}],
+            "source": {"image": "../../"},
+        }
+    }
+
+
+def multiscales(name: str, pixel_size_nm: tuple[float, float] | None) -> dict[str, Any]:
+    """Return the metadata of a picture of one resolution; ``pixel_size_nm`` is (y, x)."""
     unit = {} if pixel_size_nm is None else {"unit": "nanometer"}
     scale = [1.0, 1.0] if pixel_size_nm is None else [float(side) for side in pixel_size_nm]
     return {
@@ -279,7 +293,7 @@ def _multiscales(name: str, pixel_size_nm: tuple[float, float] | None) -> dict[s
 
 
 @contextmanager
-def _fast_codecs() -> Iterator[None]:
+def fast_codecs() -> Iterator[None]:
     """Use the compiled codec pipeline: without it a sharded picture reads three times slower."""
     import zarr
     import zarrs  # noqa: F401  (registers the pipeline)

@@ -26,6 +26,8 @@ from nanolake.contracts import get_table
 from nanolake.errors import LakeError
 
 LEASE_S = 600.0
+BESIDE = ("work_unit", "data_file")
+"""Tables that lie beside the catalogue, where they have a primary key, and not in it."""
 _SQLITE_TYPES = {"string": "TEXT", "float64": "REAL", "int32": "INTEGER", "int64": "INTEGER"}
 _POSTGRES_TYPES = {
     "string": "text",
@@ -117,8 +119,9 @@ class Ledger:
         self._database = SqliteDatabase(Path(place)) if isinstance(place, str | Path) else place
         self._database.prepare()
         self._now = now or self._database.now
-        with self._transaction() as connection:
-            connection.execute(_ddl(self._database.types))
+        with self.transaction() as connection:
+            for name in BESIDE:
+                connection.execute(_ddl(name, self._database.types))
 
     def claim(
         self, units: Iterable[Unit], *, owner: str | None = None, retry_failed: bool = False
@@ -130,7 +133,7 @@ class Ledger:
         """
         wanted = {unit.key: unit for unit in units}
         me = owner or owner_name()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             known = _states(connection, list(wanted))
             done = {key for key, row in known.items() if row["state"] == "done"}
             failed = {key for key, row in known.items() if row["state"] == "failed"}
@@ -156,7 +159,7 @@ class Ledger:
         """
         me = owner or owner_name()
         rows = [(snapshot_id, seconds, self._now(), key, me) for key, seconds in wall_s.items()]
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.executemany(
                 "UPDATE work_unit SET state = 'done', error = NULL, snapshot_id = ?, wall_s = ?, "
                 f"updated_at_s = ? WHERE {_OWN}",
@@ -167,7 +170,7 @@ class Ledger:
         """Mark units (key to error text) failed."""
         me = owner or owner_name()
         rows = [(text, self._now(), key, me) for key, text in errors.items()]
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.executemany(
                 f"UPDATE work_unit SET state = 'failed', error = ?, updated_at_s = ? WHERE {_OWN}",
                 rows,
@@ -176,7 +179,7 @@ class Ledger:
     def renew(self, keys: Iterable[str], *, owner: str | None = None) -> None:
         """Prolong the lease of claimed units that are still being worked on."""
         until, me = self._now() + LEASE_S, owner or owner_name()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.executemany(
                 f"UPDATE work_unit SET lease_until_s = ? WHERE {_OWN}",
                 [(until, key, me) for key in keys],
@@ -185,14 +188,14 @@ class Ledger:
     def release(self, keys: Iterable[str], *, owner: str | None = None) -> None:
         """Give claimed units back undone, so that the next run may take them at once."""
         me = owner or owner_name()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.executemany(
                 f"DELETE FROM work_unit WHERE {_OWN}", [(key, me) for key in keys]
             )
 
     def abandoned(self) -> dict[str, Abandoned]:
         """Return the claims whose owner is gone, by key: committed or not, nobody knows yet."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             rows = connection.execute("SELECT * FROM work_unit WHERE state = 'claimed'").fetchall()
         return {
             row["unit_key"]: Abandoned(owner=row["owner"], lease_until_s=row["lease_until_s"])
@@ -205,7 +208,7 @@ class Ledger:
 
         A claim that was renewed, taken over or settled since `abandoned` was asked stays.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for key, seen in abandoned.items():
                 where = (key, seen.owner, seen.lease_until_s)
                 if key in committed:
@@ -222,7 +225,7 @@ class Ledger:
     def attempts(self, keys: Iterable[str], *, owner: str | None = None) -> dict[str, int]:
         """Return how often each of the ``keys`` that ``owner`` holds now was claimed."""
         me = owner or owner_name()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             known = _states(connection, list(keys))
         return {
             key: row["attempt"]
@@ -232,7 +235,7 @@ class Ledger:
 
     def claimed(self) -> dict[str, tuple[str, float]]:
         """Return every claim that is not settled, by key: its step, and when (Unix time in s)."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(
                 "SELECT unit_key, step, updated_at_s FROM work_unit WHERE state = 'claimed'"
             ).fetchall()
@@ -251,7 +254,7 @@ class Ledger:
         """
         names = list(steps)
         marks = ",".join("?" * len(names))
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             found = connection.execute(
                 "SELECT unit_key FROM work_unit WHERE state = 'claimed' "
                 f"AND step IN ({marks}) LIMIT 1",
@@ -259,9 +262,29 @@ class Ledger:
             ).fetchall()
             yield not found
 
+    def adopt(self, rows: Iterable[Mapping[str, Any]], snapshot_id: int) -> int:
+        """Take over settled units of another lake, done in ``snapshot_id`` here; return how many.
+
+        A unit that is here already stays as it is.
+        """
+        columns = [column.name for column in get_table("work_unit").columns]
+        marks = ", ".join("?" * len(columns))
+        sql = (
+            f"INSERT INTO work_unit ({', '.join(columns)}) VALUES ({marks}) "
+            "ON CONFLICT (unit_key) DO NOTHING"
+        )
+        count = 0
+        with self.transaction() as connection:
+            for row in rows:
+                known = None if row["snapshot_id"] is None else snapshot_id
+                values = {**row, "snapshot_id": known}
+                connection.execute(sql, [values[name] for name in columns])
+                count += 1
+        return count
+
     def counts(self) -> dict[tuple[str, str], int]:
         """Return how many units stand in each (step, state)."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(
                 "SELECT step, state, count(*) AS n FROM work_unit GROUP BY 1, 2 ORDER BY 1, 2"
             ).fetchall()
@@ -278,7 +301,8 @@ class Ledger:
             and _may_live(row["owner"])
         )
 
-    def _transaction(self) -> AbstractContextManager[Session]:
+    def transaction(self) -> AbstractContextManager[Session]:
+        """Give a transaction on the tables beside the catalogue."""
         return self._database.transaction()
 
 
@@ -333,7 +357,7 @@ class PostgresDatabase:
     def transaction(self) -> Iterator[Session]:
         with self.connect() as connection:  # commits at the end, or rolls back
             connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.schema])
-            yield _Numbered(connection.cursor())
+            yield Numbered(connection.cursor())
 
     @contextmanager
     def connect(self, *, autocommit: bool = False) -> Iterator[Any]:
@@ -366,7 +390,7 @@ class PostgresDatabase:
         return float(row["s"]) - time.time()
 
 
-class _Numbered:
+class Numbered:
     """A cursor of psycopg that takes ``?`` as SQLite does."""
 
     def __init__(self, cursor: Any) -> None:
@@ -398,12 +422,13 @@ _CLAIM = (
 )
 
 
-def _ddl(types: Mapping[str, str]) -> str:
+def _ddl(name: str, types: Mapping[str, str]) -> str:
+    table = get_table(name)
     columns = [
-        f"{c.name} {types[c.type]}{' NOT NULL' if c.required else ''}"
-        for c in get_table("work_unit").columns
+        f"{c.name} {types[c.type]}{' NOT NULL' if c.required else ''}" for c in table.columns
     ]
-    return f"CREATE TABLE IF NOT EXISTS work_unit ({', '.join(columns)}, PRIMARY KEY (unit_key))"
+    key = f"PRIMARY KEY ({', '.join(table.key)})"
+    return f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(columns)}, {key})"
 
 
 def _use_wal(path: Path) -> None:

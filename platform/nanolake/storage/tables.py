@@ -20,6 +20,7 @@ Tables are append-only: a correction is a new row, and the ``*_current`` views c
 from __future__ import annotations
 
 import json
+import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,16 +31,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanolake import __version__
-from nanolake.contracts import conform
+from nanolake.contracts import arrow_schema, conform
 from nanolake.errors import LakeError, LakeNotFoundError, NanolakeError, QueryError, SettingsError
 from nanolake.storage import definitions
 from nanolake.storage.catalogs import Catalog, open_catalog, quoted
 from nanolake.storage.folders import Folder, LocalFolder, S3Folder, open_folder
 from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
-from nanolake.storage.ledger import Ledger
+from nanolake.storage.ledger import BESIDE, Ledger
 from nanolake.storage.moments import At, find_snapshot
 from nanolake.storage.origin import Origin, author
+from nanolake.storage.reading import STREAM_ROWS, Answer, as_reader, hold_to_memory
+from nanolake.storage.seals import DataFile, Seals, listed
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,7 +52,6 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 _READABLE_FORMATS = (1, 2)
-_LEDGER_TABLE = "work_unit"
 _FOLDERS = ("tables", "pixels", "models", "reports")
 _PARTS = (*_FOLDERS, "catalog", "ledger", ".lock", "lake.json.half", "definitions.sha256")
 _COMMIT_RETRIES = 100
@@ -166,6 +168,10 @@ class Lake:
         """The ledger of work units."""
         return self.catalog.ledger()
 
+    @cached_property
+    def _seals(self) -> Seals:
+        return Seals(self.ledger)
+
     @property
     def tracking_uri(self) -> str:
         """Where MLflow keeps the lake's models and grouping runs."""
@@ -191,7 +197,8 @@ class Lake:
         """
         connection = self._open_reader(at).cursor()
         try:
-            connection.execute(f"CREATE TEMP VIEW {_LEDGER_TABLE} AS FROM ledger.{_LEDGER_TABLE}")
+            for name in BESIDE:
+                connection.execute(f"CREATE TEMP VIEW {name} AS FROM ledger.{name}")
             connection.execute("USE lake")
             yield connection
         finally:
@@ -216,6 +223,30 @@ class Lake:
                 return connection.execute(sql, parameters or None).to_arrow_table()
             except duckdb.Error as error:
                 raise QueryError(f"{error}".strip()) from None
+
+    @contextmanager
+    def stream(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | Sequence[Any] = (),
+        *,
+        at: At | None = None,
+        batch_rows: int = STREAM_ROWS,
+    ) -> Iterator[Answer]:
+        """Answer one SELECT as batches of rows, none of which is computed before it is asked for.
+
+        As `query`, but the memory it takes does not grow with the answer. The answer ends with the
+        ``with`` block. Raises `QueryError`, also from between two batches.
+        """
+        import duckdb
+
+        with self.connect(at) as connection:
+            try:
+                require_question(connection, sql)
+                reader = connection.execute(sql, parameters or None).to_arrow_reader(batch_rows)
+            except duckdb.Error as error:
+                raise QueryError(f"{error}".strip()) from None
+            yield Answer(reader)
 
     def commit(
         self,
@@ -254,15 +285,58 @@ class Lake:
             if not ready and not keys:
                 return None
             try:
-                return _append(self._open_writer(), ready, message, keys, origin)
+                snapshot = _append(self._open_writer(), ready, message, keys, origin)
             except duckdb.Error as error:
                 self.close()  # whatever state it is in, the next commit begins anew
+                raise LakeError(f"nothing was written to {self.where}: {error}") from error
+        # The rows have landed: what cannot be hashed now is left to the next seal.
+        with suppress(OSError, LakeError, sqlite3.Error):
+            self._seals.add(self.tables, self.data_files(snapshot))
+        return snapshot
+
+    def fill(self, tables: Mapping[str, Iterator[pa.Table]], *, message: str) -> int:
+        """Append rows that come in batches to many tables, all in one transaction.
+
+        Each batch must have passed `contracts.conform`. No unit of work is guarded: this is for a
+        lake that nobody else writes to yet. Returns the snapshot; raises `LakeError` as `commit`.
+        """
+        import duckdb
+
+        self._require_followed()
+        readers = {name: as_reader(arrow_schema(name), rows) for name, rows in tables.items()}
+        with self.catalog.lock():
+            try:
+                return _append(self._open_writer(), readers, message, ())
+            except (duckdb.Error, NanolakeError) as error:
+                self.close()
                 raise LakeError(f"nothing was written to {self.where}: {error}") from error
 
     def follow(self) -> None:
         """Make tables and views those of this package before asking: the lake may be older."""
         with self.catalog.lock():
             self._open_writer()
+        self.seal()
+
+    def data_files(self, snapshot: int | None = None) -> list[DataFile]:
+        """Return the Parquet files that the catalogue names, or those that a snapshot brought."""
+        with self.catalog.session() as session:
+            found = listed(session, snapshot or 0)
+        return [file for file in found if snapshot is None or file.snapshot_id == snapshot]
+
+    def hashes(self) -> dict[str, Mapping[str, Any]]:
+        """Return the rows of ``data_file`` by path, as the ledger's database has them now."""
+        return {path: dict(row) for path, row in self._seals.known().items()}
+
+    def seal(self) -> tuple[int, int]:
+        """Hash the Parquet files that have no hash yet, and forget those that are gone.
+
+        Returns (hashed, forgotten). A commit seals its own files; this finds what a crash or
+        another program left, and what a merge of files has made.
+        """
+        known = self._seals.known()  # before the catalogue is asked: others commit meanwhile
+        files = {file.path: file for file in self.data_files()}
+        new = [file for path, file in files.items() if path not in known]
+        return self._seals.add(self.tables, new), self._seals.drop(known.keys() - files.keys())
 
     @contextmanager
     def alone(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -446,6 +520,7 @@ def _connection(extensions: Sequence[str]) -> duckdb.DuckDBPyConnection:
     # A bar would mix with our own output. A notebook without ipywidgets has none, and says so.
     with suppress(duckdb.Error):
         connection.execute("SET enable_progress_bar = false")
+    hold_to_memory(connection)
     for name in extensions:
         connection.execute(f"LOAD '{extension_path(name)}'")
     return connection
@@ -484,7 +559,7 @@ def _without(rows: pa.Table, unit_keys: set[str]) -> pa.Table:
 
 def _append(
     connection: duckdb.DuckDBPyConnection,
-    tables: Mapping[str, pa.Table],
+    tables: Mapping[str, pa.Table | pa.RecordBatchReader],
     message: str,
     unit_keys: Sequence[str],
     origin: Origin = _UNSAID,

@@ -11,7 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nanolake.errors import PictureError
+from nanolake.storage import ImageStore
 
 
 @dataclass(frozen=True)
@@ -70,3 +74,30 @@ class DieAlways:
             return item * 10
 
         return run
+
+
+@dataclass(frozen=True)
+class StorePicture:
+    """Stores picture ``number`` of `picture` and a label image of ``run`` in the store at ``root``.
+
+    An item is (number, run); returns the paths, their hashes and the process.
+    """
+
+    root: str
+
+    def open(self) -> Callable[[tuple[int, str]], tuple[str, str, str, str, int]]:
+        store = ImageStore(self.root)
+
+        def run(item: tuple[int, str]) -> tuple[str, str, str, str, int]:
+            number, name = item
+            pixels = picture(number)
+            image = store.write("e", f"m{number}", pixels)
+            labels = store.write_labels(image.path, name, (pixels > 2**15).astype(np.uint16))
+            return image.path, image.sha256, labels.path, labels.sha256, os.getpid()
+
+        return run
+
+
+def picture(number: int, side_px: int = 1100) -> NDArray[np.uint16]:
+    """Return noise of more than one inner chunk (y, x), another for each number."""
+    return np.random.default_rng(number).integers(0, 2**16, (side_px, side_px), np.uint16)

@@ -26,11 +26,10 @@ from pathlib import Path
 
 from nanolake.contracts import SQL_TYPES, load_tables
 from nanolake.errors import SchemaError
+from nanolake.storage.ledger import BESIDE
 
 FIRST_VERSION = 1
 """The tables of nanolake 0.3, to which no step leads."""
-LEDGER_TABLE = "work_unit"
-"""Lies beside the catalogue, not in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +70,7 @@ def column_lines() -> list[str]:
     return sorted(
         f"{table.name}.{column.name} {SQL_TYPES[column.type]}"
         for table in load_tables().values()
-        if table.name != LEDGER_TABLE
+        if table.name not in BESIDE
         for column in table.columns
     )
 
