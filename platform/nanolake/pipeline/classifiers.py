@@ -19,12 +19,13 @@ CURRENT = "current"
 """Stands for the newest classifier of the current groups."""
 MLFLOW_EXPERIMENT = "shape-classifier"
 FILE = "classifier.npz"
+FOLDER = "models/classifiers"
 _REMEDY = "train it anew with `nanolake classify --set seed=1` (any seed not used yet)"
 
 
 def model_path(classifier_run_id: str) -> str:
     """Return where a lake keeps a classifier's file, below where its data lie."""
-    return f"models/classifiers/{classifier_run_id}.npz"
+    return f"{FOLDER}/{classifier_run_id}.npz"
 
 
 def keep(lake: Lake, classifier_run_id: str, trained: Classification) -> str:

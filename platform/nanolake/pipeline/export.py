@@ -15,11 +15,13 @@ from nanolake.contracts import arrow_schema, conform, data_dictionary, load_tabl
 from nanolake.errors import LakeError
 from nanolake.free_memory import available_bytes
 from nanolake.pipeline import verify_rows
+from nanolake.pipeline.classifiers import FOLDER as CLASSIFIERS
 from nanolake.pipeline.exported import README, file_sha256, line, write_manifest
 from nanolake.pipeline.findings import default_workers, windowed
 from nanolake.pipeline.verify import broken_tables, image_of_row
 from nanolake.progress import Progress, silent
 from nanolake.storage import Lake
+from nanolake.storage.folders import Entry
 from nanolake.storage.images import OME_VERSION, SHARD, fast_codecs, group_json
 from nanolake.storage.ledger import BESIDE
 from nanolake.storage.moments import At
@@ -115,7 +117,7 @@ class _Export:
             sizes["pixels"] = sum(self._mapped(self._image_bytes, self._image_paths()))
         if raw:
             sizes["raw files"] = sum(path.stat().st_size for _, path in self._raw_files())
-        sizes["models"] = sum(path.stat().st_size for path in self._model_files())
+        sizes["models"] = sum(entry.size_bytes for entry in self._model_files())
         need, free = sum(sizes.values()), shutil.disk_usage(self.folder).free
         words = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in sizes.items())
         if said is not None:
@@ -232,20 +234,23 @@ class _Export:
         return path
 
     def _models(self) -> None:
-        root = self.lake.root
-        for path in self._model_files():
-            name = path.relative_to(root).as_posix()
-            target = self.folder / name
+        for entry in self._model_files():
+            target = self.folder / entry.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".sqlite":
-                _copy_sqlite(path, target)
+            if target.suffix == ".sqlite":
+                _copy_sqlite(self.lake.root / entry.path, target)
             else:
-                shutil.copyfile(path, target)
-            self._add(name)
+                self.lake.data.copy_out(entry.path, target)
+            self._add(entry.path)
 
-    def _model_files(self) -> list[Path]:
-        files = sorted(path for path in (self.lake.root / "models").rglob("*") if path.is_file())
-        return [path for path in files if not path.name.endswith(("-wal", "-shm", "-journal"))]
+    def _model_files(self) -> list[Entry]:
+        """Return the files of classifiers and of MLflow.
+
+        Of a shared lake the classifiers alone: the rows of its MLflow lie in PostgreSQL.
+        """
+        within = "models" if self.lake.data_url is None else CLASSIFIERS
+        skipped = ("-wal", "-shm", "-journal")
+        return [e for e in self.lake.data.walk(within) if not e.path.endswith(skipped)]
 
     def _raw(self) -> tuple[int, int]:
         wanted = {row["raw_sha256"] for row in self._asked(_RAW)}

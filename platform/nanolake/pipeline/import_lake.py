@@ -13,12 +13,12 @@ from typing import Any
 from nanolake.contracts import conform
 from nanolake.errors import LakeError
 from nanolake.free_memory import available_bytes
+from nanolake.pipeline.classifiers import FOLDER as CLASSIFIERS
 from nanolake.pipeline.export import NOT_EXPORTED
 from nanolake.pipeline.exported import LIST, file_sha256, read_list, read_manifest, verify_folder
 from nanolake.pipeline.findings import WORKERS_MOST, windowed
 from nanolake.progress import Progress, silent
 from nanolake.storage import Lake
-from nanolake.storage.folders import LocalFolder
 from nanolake.storage.reading import STREAM_ROWS
 
 MEMORY_BYTES = 1_500_000_000
@@ -151,15 +151,15 @@ def _require_empty(lake: Lake) -> None:
 
 def _copy(lake: Lake, folder: Path, manifest: dict[str, Any], progress: Progress) -> int:
     """Copy pixels and models as they are. Files that lie there from an earlier try are the same."""
-    wanted = sum(path.startswith(("pixels/", "models/")) for _, path in read_list(folder))
+    # The files of an MLflow in SQLite mean nothing to one in PostgreSQL.
+    models = "models/" if lake.data_url is None else f"{CLASSIFIERS}/"
+    wanted = sum(path.startswith(("pixels/", models)) for _, path in read_list(folder))
 
     def copy(path: str) -> str:
-        place, _, name = path.partition("/")
-        target = lake.images.folder if place == "pixels" else LocalFolder(lake.root / "models")
-        target.copy_in(folder / path, name)
+        lake.data.copy_in(folder / path, path)
         return path
 
-    paths = (path for _, path in read_list(folder) if path.startswith(("pixels/", "models/")))
+    paths = (path for _, path in read_list(folder) if path.startswith(("pixels/", models)))
     done = 0
     for done, _ in enumerate(windowed(copy, paths, WORKERS_MOST), start=1):
         progress("files", done, wanted)

@@ -155,6 +155,8 @@ def maintain_lake(
     tally.add("rows", maintenance.remove_lost_rows(lake, unneeded, dry_run=dry_run))
     _remove_pixels(lake, unneeded, tally, progress, dry_run=dry_run)
     notes = () if dry_run else _end_uploads(lake, unneeded, tally)
+    if not dry_run:
+        lake.seal()  # merged files are new ones, and those that they replace are gone
     return Maintained(
         dry_run=dry_run,
         recovered=recovered,
