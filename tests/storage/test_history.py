@@ -194,7 +194,7 @@ def test_a_missing_extension_is_named(lake: Lake, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_folder_that_may_only_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may write anywhere, so the system's refusal is played. (Only a folder has this lock.)"""
+    """Root may write anywhere, so the system's refusal is played; only a folder has this lock."""
     lake = Lake.create(tmp_path / "lake")
     import filelock
 
