@@ -261,6 +261,8 @@ def test_a_moment_is_a_number_or_a_time() -> None:
         moment("yesterday")
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_models_in_mlflow_follow_the_lake(tmp_path: Path) -> None:
     """MLflow keeps the full address of each file: the old place may be gone."""
     pytest.importorskip("mlflow", reason="needs the extra `train`")
