@@ -63,8 +63,9 @@ format: setup ## let ruff format and mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: setup ## write the data dictionary and the job settings again
+docs: setup ## write the data dictionary, the columns by version and the job settings again
 	@$(BIN)/python -m nanolake.contracts > schemas/README.md
+	@$(BIN)/python -m nanolake.storage.migrations
 	@$(BIN)/python -m nanolake.pipeline.job_configs jobs/configs
 
 bench: setup bench-segmentation bench-features bench-pipeline bench-inference bench-groups bench-classify ## measure, and write tests/benchmarks/results/

@@ -16,7 +16,7 @@ import zarr
 
 from nanolake.contracts import load_tables
 from nanolake.engines import open_engine
-from nanolake.errors import LakeError, SettingsError
+from nanolake.errors import LakeError
 from nanolake.pipeline.export import NOT_EXPORTED, export_lake
 from nanolake.pipeline.exported import read_list, verify_folder
 from nanolake.pipeline.import_lake import import_lake
@@ -250,15 +250,6 @@ def test_an_older_moment_is_exported_and_a_full_disk_is_told_before(
     with pytest.raises(LakeError, match=r"MB free, and .* are to be written"):
         import_lake(tmp_path / "old", tmp_path / "lake")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "small"]
-
-
-def test_a_moment_is_a_number_or_a_time() -> None:
-    from nanolake.cli.opening import moment
-
-    assert moment("42") == 42
-    assert str(moment("2026-11-28T20:00:00+00:00")).startswith("2026-11-28")
-    with pytest.raises(SettingsError, match="neither a snapshot's number nor a time"):
-        moment("yesterday")
 
 
 @pytest.mark.slow

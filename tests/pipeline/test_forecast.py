@@ -22,9 +22,9 @@ from nanolake.storage import Lake
 
 GB = 10**9
 FOUR = Forecast(
-    pictures=9,
-    height_px=2048,
-    width_px=4096,
+    stage="segment",
+    what="largest picture 2048 x 4096 px",
+    count=9,
     worker_bytes=3 * GB,
     workers=4,
     available_bytes=12 * GB,
@@ -70,11 +70,36 @@ def test_the_largest_picture_that_is_still_to_be_done(
     run(first)
     run(first)  # nothing is to be done, nothing said
     run(other)
-    found = [(f.pictures, f.height_px, f.width_px, f.workers) for f in said]
-    assert found == [(1, 128, 128, 1), (2, 96, 128, 1), (3, 128, 128, 1)]
-    for one, settings in zip(said, (first, first, other), strict=True):
-        peak = predicted_bytes(one.height_px, one.width_px, settings)
-        assert one.worker_bytes == PROCESS_BYTES + peak
+    found = [(f.count, f.what, f.workers) for f in said]
+    sizes = [(128, 128), (96, 128), (128, 128)]
+    wanted = [f"largest picture {height} x {width} px" for height, width in sizes]
+    assert found == list(zip((1, 2, 3), wanted, (1, 1, 1), strict=True))
+    for one, size, settings in zip(said, sizes, (first, first, other), strict=True):
+        assert one.worker_bytes == PROCESS_BYTES + predicted_bytes(*size, settings)
+
+
+def test_describing_and_grouping_say_theirs_too(finished: Any, serial: Engine) -> None:
+    from nanolake.pipeline.describe import describe_lake
+
+    lake, said = finished.lake, list[Forecast]()
+    describe_lake(lake, engine=serial, on_forecast=said.append)
+    assert said == []  # all is done
+    rows = lake.query(
+        "SELECT s.segmentation_id, s.particle_count, m.height_px * m.width_px AS area "
+        "FROM segmentation_current s JOIN micrograph_current m USING (micrograph_id) "
+        "ORDER BY area * 9 + particle_count * 35000 DESC"
+    ).to_pylist()
+    units = {f"k{n}": row["segmentation_id"] for n, row in enumerate(rows)}
+    found = forecasts.describe_forecast(lake, units, workers=3)
+    assert found is not None
+    assert found.what.endswith(f" px with {rows[0]['particle_count']:,} particles")
+    assert (found.count, found.workers) == (len(rows), 3)
+    taken = rows[0]["area"] * 9 + rows[0]["particle_count"] * 35_000
+    assert found.worker_bytes == forecasts._DESCRIBE_BYTES + taken
+    assert (
+        "5,000 particles, 2,000 of them in the sample"
+        in forecasts.group_forecast(5_000, 2_000).line()
+    )
 
 
 def test_what_failed_counts_only_where_it_is_tried_again(
@@ -89,7 +114,7 @@ def test_what_failed_counts_only_where_it_is_tried_again(
             empty_lake, engine=serial, on_forecast=said.append, retry_failed=retry
         )
         assert report.done == 0
-    assert [one.pictures for one in said] == [1, 1]
+    assert [one.count for one in said] == [1, 1]
 
 
 def test_free_memory_of_the_machine(tmp_path: Path) -> None:
@@ -133,6 +158,8 @@ def waiting(tmp_path: Path, empty_lake: Lake, discs: Any, write_tiff: Any, seria
 
 def command(*words: object) -> Any:
     result = CliRunner().invoke(cli.app, ["segment", *map(str, words), "--engine", "serial"])
+    if result.exception is not None:
+        raise result.exception
     assert result.exit_code == 0, result.output
     return result
 

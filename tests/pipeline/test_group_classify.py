@@ -107,7 +107,8 @@ def test_runs_are_in_mlflow_with_settings_and_scores(
     assert run.data.params["k"] == "2"
     assert run.data.metrics["silhouette"] == pytest.approx(grouping["silhouette"])
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert files == {"scores.json", "centers.json"}
+    drawn = {"silhouette.png", "dendrogram.png", "groups.png"}
+    assert files == {"scores.json", "centers.json"} | drawn
     learnt = lake_copy.query("FROM classifier_run ORDER BY created_at DESC LIMIT 1").to_pylist()[0]
     run = client.get_run(learnt["mlflow_run_id"])
     files = {file.path for file in client.list_artifacts(run.info.run_id)}

@@ -283,7 +283,10 @@ def test_groups_of_a_new_grouping_are_not_mixed_with_predicted_ones(lake: Lake) 
 
 def test_a_classifier_that_cannot_be_found_or_used_is_said(lake: Lake) -> None:
     row = classifiers.find(lake, "current")
-    name, path = row["classifier_run_id"], classifiers.model_path(lake, row["classifier_run_id"])
+    name, path = (
+        row["classifier_run_id"],
+        lake.root / classifiers.model_path(row["classifier_run_id"]),
+    )
     with pytest.raises(LakeError, match=f"'nothing' is no classifier; known: {name}"):
         predict_lake(lake, "nothing")
     whole = path.read_bytes()
@@ -352,6 +355,6 @@ def test_a_lost_file_is_fetched_from_mlflow(lake: Lake) -> None:
     add(lake, picture(7, kinds(7)[1]))
     classify_lake(lake, LEARN.model_copy(update={"seed": 3}))
     row = classifiers.find(lake, "current")
-    classifiers.model_path(lake, row["classifier_run_id"]).unlink()
+    (lake.root / classifiers.model_path(row["classifier_run_id"])).unlink()
     assert predict_lake(lake).done == 1
     assert shown(lake, 7)[5]["shape_group_source"] == "classifier"

@@ -71,3 +71,25 @@ def test_relative_height_has_no_scale():
 
 def test_nothing_in_nothing_out():
     assert split_touching(np.zeros((5, 6), np.float32), height_px=1, relative=0.1).max() == 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pieces_are_flooded_as_one_by_one(threads, monkeypatch):
+    """A picture of many pieces, on one core or two, is each piece's own flood, put together."""
+    monkeypatch.setattr("nanolake.segment.threads._LEAST_PX", 1)
+    depth = in_steps(distance_inside(disks(4)))
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(threads)
+        together = split_touching(depth, height_px=1, relative=0.2)
+    finally:
+        cv2.setNumThreads(before)
+    _, pieces = cv2.connectedComponents((depth > 0).view(np.uint8), connectivity=8)
+    count = 0
+    for piece in range(1, int(pieces.max()) + 1):
+        own = split_touching(np.where(pieces == piece, depth, 0), height_px=1, relative=0.2)
+        found = np.unique(together[pieces == piece])
+        assert found.size == own.max()
+        assert (own > 0).sum() == (pieces == piece).sum()
+        count += found.size
+    assert together.max() == count

@@ -7,13 +7,23 @@ import sys
 
 # The commands appear in the help in the order in which their modules register them.
 # isort: off
-from nanolake.cli import first_look, stages, training, serving, ask, backup
+from nanolake.cli import first_look, stages, training, serving, ask, history, backup
 
 # isort: on
 from nanolake.cli.app import app
 from nanolake.errors import NanolakeError
 
-__all__ = ["app", "ask", "backup", "first_look", "main", "serving", "stages", "training"]
+__all__ = [
+    "app",
+    "ask",
+    "backup",
+    "first_look",
+    "history",
+    "main",
+    "serving",
+    "stages",
+    "training",
+]
 
 _EXTRAS = {
     "dask": "cluster",

@@ -9,7 +9,7 @@ import typer
 
 from nanolake.cli.app import app, examples
 from nanolake.cli.ending import STRICT_EXIT
-from nanolake.cli.opening import moment, one_question, open_lake
+from nanolake.cli.opening import one_question, open_lake
 from nanolake.cli.options import (
     JsonOption,
     LakeOption,
@@ -22,6 +22,7 @@ from nanolake.cli.options import (
         "nanolake sql 'FROM ensemble' --format csv",
         "nanolake sql --file question.sql",
         "nanolake sql --named same_product",
+        "nanolake sql 'FROM ensemble' --at 2026-11-01",
     )
 )
 def sql(
@@ -39,6 +40,15 @@ def sql(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File for the answer; needed for parquet.")
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="MOMENT",
+            help="The lake as it was: a snapshot's number (see `nanolake history`), a day (its "
+            "first second) or a time, in UTC unless it names a zone.",
+        ),
+    ] = None,
     questions: Annotated[
         bool, typer.Option("--list", help="List the questions that come with nanolake.")
     ] = False,
@@ -46,12 +56,14 @@ def sql(
     """Ask the lake a question in SQL; nothing can be changed this way."""
     from nanolake import query
     from nanolake.console import say_table, write_answer
+    from nanolake.storage import read_moment
 
     if questions:
         rows = [{"name": name, "question": about} for name, about in query.questions().items()]
         say_table(rows)
         return
-    with open_lake(lake).stream(one_question(text, file, named)) as answer:
+    moment = None if at is None else read_moment(at)
+    with open_lake(lake).stream(one_question(text, file, named), at=moment) as answer:
         write_answer(answer, form, out)
 
 
@@ -82,8 +94,9 @@ def trace(
     from nanolake.console import say_json, say_table
     from nanolake.pipeline.trace import WHOLE
     from nanolake.pipeline.trace import trace as follow
+    from nanolake.storage import read_moment
 
-    found = follow(open_lake(lake), particle, out, at=None if at is None else moment(at))
+    found = follow(open_lake(lake), particle, out, at=None if at is None else read_moment(at))
     if as_json:
         say_json(asdict(found))
     else:

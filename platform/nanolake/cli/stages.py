@@ -33,13 +33,41 @@ from nanolake.cli.options import (
 @app.command(
     epilog=examples(
         "nanolake init my-lake",
+        "nanolake init my-lake --catalog 'postgresql://ana@db.lab.org/lakes?schema=rods' "
+        "--data s3://lab-data/rods",
+        "PGPASSWORD=… AWS_PROFILE=lab nanolake init my-lake --catalog … --data …",
     )
 )
-def init(lake: LakeArgument) -> None:
-    """Make a new, empty lake in a folder; a lake that is there is left as it is."""
+def init(
+    lake: LakeArgument,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="PostgreSQL database for catalogue and ledger, without a password: that comes "
+            "from PGPASSWORD or ~/.pgpass. Default: SQLite files in the folder.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Where rows and pixels lie: s3://BUCKET/PREFIX (keys from AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; another server than Amazon's from "
+            "AWS_ENDPOINT_URL), or a mounted folder. Default: the folder itself.",
+        ),
+    ] = None,
+) -> None:
+    """Make a new, empty lake in a folder; a lake that is there is left as it is.
+
+    With --catalog and --data the lake is shared by many computers, and the folder is this one's
+    handle on it: the same command on another computer gives a handle on the same lake.
+    """
     from nanolake.storage import Lake
 
-    typer.echo(f"lake ready at {Lake.create(lake).root}")
+    made = Lake.create(lake, catalog=catalog, data=data)
+    shared = made.where != str(made.root)
+    typer.echo(f"lake ready at {made.root}{f', a handle on {made.where}' if shared else ''}")
 
 
 @app.command(
@@ -168,6 +196,7 @@ def describe(
             settings=DescribeSettings(refine=refine),
             progress=progress,
             retry_failed=retry_failed,
+            on_forecast=forecaster(engine, ray, quiet=quiet),
         )
     finish([report], as_json=as_json, strict=strict)
 
@@ -209,7 +238,10 @@ def group(
         if compare:
             found = compare_groups(opened, settings, experiments=scope, progress=progress)
         else:
-            report = group_lake(opened, settings, experiments=scope, progress=progress)
+            say = forecaster("serial", None, quiet=False)
+            report = group_lake(
+                opened, settings, experiments=scope, progress=progress, on_forecast=say
+            )
     if compare:
         finish_comparison(found, as_json=as_json)
     else:

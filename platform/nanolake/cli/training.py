@@ -146,7 +146,9 @@ def models(
     from nanolake.pipeline.promotion import list_models, split_version
     from nanolake.storage.models import ModelRegistry
 
-    registry = ModelRegistry(tracking_uri or open_lake(lake).tracking_uri)
+    registry = (
+        ModelRegistry(tracking_uri) if tracking_uri else open_lake(lake).registry("shape-network")
+    )
     if promote is not None:
         registry.promote(*split_version(promote))
     rows = list_models(registry)

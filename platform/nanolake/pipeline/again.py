@@ -36,7 +36,7 @@ def train_again(
     Raises `ModelError` where the run is unknown, is no training, or its data cannot be had again.
     """
     out = place.out / "again" / run_id
-    files = ModelRegistry(place.tracking_uri).files(run_id, out / "run")
+    files = ModelRegistry(place.tracking_uri, artifacts=place.artifacts).files(run_id, out / "run")
     record, history = _read(files, run_id)
     place = replace(place, out=out, **record["place"])
     settings = with_harvest(_settings(record, files, run_id), place, harvest_progress)

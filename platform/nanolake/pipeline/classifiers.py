@@ -22,19 +22,18 @@ FILE = "classifier.npz"
 _REMEDY = "train it anew with `nanolake classify --set seed=1` (any seed not used yet)"
 
 
-def model_path(lake: Lake, classifier_run_id: str) -> Path:
-    """Return where the lake keeps a classifier's file."""
-    return lake.root / "models" / "classifiers" / f"{classifier_run_id}.npz"
+def model_path(classifier_run_id: str) -> str:
+    """Return where a lake keeps a classifier's file, below where its data lie."""
+    return f"models/classifiers/{classifier_run_id}.npz"
 
 
 def keep(lake: Lake, classifier_run_id: str, trained: Classification) -> str:
     """Write the classifier's file into the lake and return its SHA-256."""
-    path = model_path(lake, classifier_run_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".half")
-    trained.save(half)
-    half.replace(path)
-    return _sha256(path)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / FILE
+        trained.save(made)
+        lake.data.copy_in(made, model_path(classifier_run_id))
+        return _sha256(made)
 
 
 def find(lake: Lake, run: str) -> dict[str, Any]:
@@ -67,28 +66,32 @@ def load(lake: Lake, row: dict[str, Any]) -> Classification:
     if row["model_sha256"] is None:
         why = row["reason"] or "it was trained by an older nanolake; train again"
         raise ModelError(f"classifier {name} cannot predict: {why}")
-    path = model_path(lake, name)
-    if path.is_file():
-        return _checked(path, row)
-    if row["mlflow_run_id"] is None:
-        raise ModelError(f"the file of classifier {name} is missing ({path}): {_REMEDY}")
-    from nanolake.storage.models import ModelRegistry
-
-    registry = ModelRegistry(lake.tracking_uri, experiment=MLFLOW_EXPERIMENT)
+    where = lake.data.where(model_path(name))
     with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / FILE
         try:
-            copy = registry.files(row["mlflow_run_id"], Path(folder)) / FILE
-            return _checked(copy, row)
-        except (ModelError, OSError) as error:
-            raise ModelError(
-                f"the file of classifier {name} is missing ({path}), and {error}: {_REMEDY}"
-            ) from error
+            lake.data.copy_out(model_path(name), copy)
+        except FileNotFoundError:
+            copy = _from_mlflow(lake, row, Path(folder), where)
+        return _checked(copy, row, where)
 
 
-def _checked(path: Path, row: dict[str, Any]) -> Classification:
+def _from_mlflow(lake: Lake, row: dict[str, Any], folder: Path, where: str) -> Path:
+    missing = f"the file of classifier {row['classifier_run_id']} is missing ({where})"
+    if row["mlflow_run_id"] is None:
+        raise ModelError(f"{missing}: {_REMEDY}")
+    try:
+        return lake.registry(MLFLOW_EXPERIMENT).files(row["mlflow_run_id"], folder) / FILE
+    except (ModelError, OSError) as error:
+        raise ModelError(f"{missing}, and {error}: {_REMEDY}") from error
+
+
+def _checked(path: Path, row: dict[str, Any], where: str) -> Classification:
+    if not path.is_file():
+        raise ModelError(f"{where} is missing, and not in MLflow: {_REMEDY}")
     if _sha256(path) != row["model_sha256"]:
         raise ModelError(
-            f"{path} is not the file that classifier {row['classifier_run_id']} was stored as: "
+            f"{where} is not the file that classifier {row['classifier_run_id']} was stored as: "
             f"remove it, or {_REMEDY}"
         )
     return Classification.load(path)

@@ -21,7 +21,7 @@ from nanolake.pipeline import classifiers
 from nanolake.pipeline.work import StageReport, bring_back, run_once
 from nanolake.progress import Progress, silent
 from nanolake.scaling import takes_log
-from nanolake.storage import Lake, unit_key
+from nanolake.storage import Lake, Origin, unit_key
 
 STAGE = "classify"
 _SCORES = (
@@ -71,7 +71,8 @@ def classify_lake(
         return {"classifier_run": [_row(trained, chosen) | about]}, _verdict(trained)
 
     def if_done() -> str:
-        again = bring_back(lake, "classifier_run", "grouping_run_id", [key])
+        origin = Origin(step=STAGE, settings=chosen.fingerprint())
+        again = bring_back(lake, "classifier_run", "grouping_run_id", [key], origin)
         return "made the current one again" if again else ""
 
     return run_once(
@@ -81,6 +82,7 @@ def classify_lake(
         key=key,
         subject=grouping["grouping_run_id"],
         make=make,
+        settings=chosen.fingerprint(),
         if_done=if_done,
         progress=progress,
     )
@@ -170,15 +172,12 @@ def _keep(lake: Lake, classifier_run_id: str, trained: Classification) -> str | 
 
 
 def _log(lake: Lake, trained: Classification, settings: ClassifySettings) -> str:
-    from nanolake.storage.models import ModelRegistry
-
     scores = {name: getattr(trained, name) for name in _SCORES}
     with tempfile.TemporaryDirectory() as folder:
         model, trials = Path(folder) / classifiers.FILE, Path(folder) / "trials.json"
         trained.save(model)
         trials.write_text(json.dumps(_trials(trained), indent=2), encoding="utf-8")
-        registry = ModelRegistry(lake.tracking_uri, experiment=classifiers.MLFLOW_EXPERIMENT)
-        return registry.log(
+        return lake.registry(classifiers.MLFLOW_EXPERIMENT).log(
             run_name="svm",
             params=settings.model_dump(mode="json"),
             metrics={name: value for name, value in scores.items() if value is not None},

@@ -18,11 +18,13 @@ import numpy as np
 from nanolake.contracts import conform
 from nanolake.engines import Engine
 from nanolake.errors import ModelError
+from nanolake.pipeline.forecast import Forecast, describe_forecast
 from nanolake.pipeline.segment import particle_ids
 from nanolake.pipeline.work import Job, Made, StageReport, new_run_id, run_jobs
 from nanolake.progress import Progress, silent
 from nanolake.settings import Settings
 from nanolake.shape import ShapePredictor, predict_particles, refine_particles
+from nanolake.shape.predictor import read_weights
 from nanolake.storage import ImageStore, Lake, unit_key
 
 STAGE = "describe"
@@ -56,10 +58,13 @@ class DescribeItem:
 
 @dataclass(frozen=True, kw_only=True)
 class DescribeTask:
-    """Holds the shape network at ``weights`` (None: the shipped one), once a worker."""
+    """Holds the shape network of these ``weights`` (None: the shipped one), once a worker.
+
+    They are its file's bytes: a worker on another computer has no such file.
+    """
 
     pixels_root: str
-    weights: str | None = None
+    weights: bytes | None = None
 
     def open(self) -> Callable[[Job], Made]:
         """Load the network and return the function of one segmented micrograph."""
@@ -125,20 +130,31 @@ def describe_lake(
     run_id: str | None = None,
     progress: Progress = silent,
     retry_failed: bool = False,
+    on_forecast: Callable[[Forecast], None] | None = None,
 ) -> StageReport:
     """Describe every current particle that this model has not described yet.
 
     ``weights`` None means the lake's champion, or the shipped network where there is none. With
     ``settings.refine``, particles that were described without are refined as well.
+    ``on_forecast`` is told the memory that it will need before it starts, where there is anything
+    to do.
     """
     lake.follow()
     settings = settings or DescribeSettings()
     chosen = weights or champion(lake)
-    model_id = ShapePredictor(chosen).model_id
-    task = DescribeTask(pixels_root=lake.images.url, weights=str(chosen) if chosen else None)
+    content = read_weights(chosen) if chosen else None
+    model_id = ShapePredictor(content).model_id
+    jobs = _jobs(lake, model_id, refine=settings.refine)
+    if on_forecast is not None:
+        units = {job.key: job.item.segmentation_id for job in jobs}
+        found = describe_forecast(lake, units, workers=engine.workers, retry_failed=retry_failed)
+        if found is not None:
+            on_forecast(found)
+    task = DescribeTask(pixels_root=lake.images.url, weights=content)
     common: dict[str, Any] = {
         "stage": STAGE,
         "run_id": run_id or new_run_id(),
+        "settings": settings.fingerprint(),
         "progress": progress,
         "retry_failed": retry_failed,
     }
@@ -147,7 +163,7 @@ def describe_lake(
         lake,
         engine,
         task,
-        _jobs(lake, model_id, refine=settings.refine),
+        jobs,
         current=("shape_inference", "segmentation_id"),
         shown_rows=("shape_prediction", *refined),
         **common,
@@ -180,12 +196,11 @@ def _joined(report: StageReport, later: StageReport) -> StageReport:
 
 def champion(lake: Lake) -> Path | None:
     """Return the weights of the lake's champion, or None where none was ever registered."""
-    if not (lake.root / "models" / "mlflow.sqlite").exists():
+    if not lake.catalog.has_models():
         return None
     from nanolake.shape.settings import ShapeTrainSettings
-    from nanolake.storage.models import ModelRegistry
 
-    registry = ModelRegistry(lake.tracking_uri, experiment="shape-network")
+    registry = lake.registry("shape-network")
     try:
         path, _ = registry.fetch(ShapeTrainSettings().name, lake.root / "models" / "champion")
     except ModelError:

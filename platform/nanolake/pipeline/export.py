@@ -22,7 +22,7 @@ from nanolake.progress import Progress, silent
 from nanolake.storage import Lake
 from nanolake.storage.images import OME_VERSION, SHARD, fast_codecs, group_json
 from nanolake.storage.ledger import BESIDE
-from nanolake.storage.tables import At
+from nanolake.storage.moments import At
 
 PART_ROWS = 1_000_000
 """Rows of one Parquet file; the next ones go into another."""

@@ -1,4 +1,4 @@
-"""What memory a segmentation will need, said before it starts."""
+"""What memory a stage will need, said before it starts."""
 
 from __future__ import annotations
 
@@ -12,33 +12,56 @@ from nanolake.storage import Lake
 
 PROCESS_BYTES = 300_000_000
 """A worker with its libraries and no picture: 298 MB resident measured with Dask and ONNX."""
+_DESCRIBE_BYTES = 430_000_000
+"""A worker that holds the shape network: 331 MB measured, and 100 MB for its first batch."""
+_DESCRIBE_BYTES_PER_PX, _DESCRIBE_BYTES_PER_PARTICLE = 9, 35_000
+"""Measured, refinement included, with 100 to 16,000 particles on 1024 to 4096 px a side: 28 to
+555 MB were added to the process; what is predicted is 10 to 140 MB more."""
+_GROUP_BYTES, _GROUP_BYTES_PER_PAIR, _GROUP_BYTES_PER_ROW = 600_000_000, 13, 300
+"""The process with its libraries; distances within the sample, several matrices at once (5 GB
+measured with 20,000 particles); names, groups and distances of every particle."""
 
 _LARGEST = """
-SELECT count(*) OVER () AS pictures, m.height_px, m.width_px
+SELECT count(*) AS pictures,
+       arg_max(struct_pack(h := m.height_px, w := m.width_px),
+               m.height_px::BIGINT * m.width_px) AS top
 FROM (SELECT unnest($keys) AS unit_key, unnest($ids) AS micrograph_id) todo
 JOIN micrograph_current m USING (micrograph_id)
 WHERE NOT EXISTS (FROM segmentation s WHERE s.unit_key = todo.unit_key)
 AND ($retry OR NOT EXISTS (FROM failure f WHERE f.unit_key = todo.unit_key))
-ORDER BY m.height_px::BIGINT * m.width_px DESC LIMIT 1
+"""
+# No count(*) OVER (): on a busy machine DuckDB 1.5.5 now and then fails in it with an internal
+# error of two threads (WindowLocalSourceState::Finalize).
+
+
+_FULLEST = """
+SELECT count(*) AS pictures,
+       arg_max(struct_pack(h := m.height_px, w := m.width_px, n := s.particle_count),
+               m.height_px::BIGINT * m.width_px * $pixel + s.particle_count * $particle) AS top
+FROM (SELECT unnest($keys) AS unit_key, unnest($ids) AS segmentation_id) todo
+JOIN segmentation_current s USING (segmentation_id)
+JOIN micrograph_current m ON m.micrograph_id = s.micrograph_id
+WHERE NOT EXISTS (FROM shape_inference i WHERE i.unit_key = todo.unit_key)
+AND ($retry OR NOT EXISTS (FROM failure f WHERE f.unit_key = todo.unit_key))
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """Memory of a segmentation at its peak, predicted from the largest picture still to be done.
+    """Memory of a stage at its peak, predicted from the largest thing still to be done.
 
-    An upper estimate: every worker is taken to hold a picture of that size at the same time.
+    An upper estimate: every worker is taken to hold one of that size at the same time.
     """
 
-    pictures: int
-    """Pictures still to be done."""
-    height_px: int
-    width_px: int
-    """Size of the largest of them."""
+    stage: str
+    what: str
+    """What takes the most, in words: ``largest picture 2048 x 2048 px``."""
+    count: int
+    """How many are still to be done."""
     worker_bytes: int
-    """Peak of one worker with the largest picture, its libraries included."""
+    """Peak of one worker with the largest, its libraries included."""
     workers: int
-    """Workers that will have a picture; no more than there are pictures."""
+    """Workers that will have one; no more than there are to be done."""
     available_bytes: int | None
     """What this machine can still give; None where unknown, or where the workers are elsewhere."""
 
@@ -51,9 +74,8 @@ class Forecast:
         """Return the forecast in a line."""
         free = self.available_bytes
         return (
-            f"segment: up to {_size(self.worker_bytes)} of memory a worker (largest picture "
-            f"{self.height_px} x {self.width_px} px), {_size(self.needed_bytes)} for "
-            f"{self.workers} worker{'s' * (self.workers > 1)}"
+            f"{self.stage}: up to {_size(self.worker_bytes)} of memory a worker ({self.what}), "
+            f"{_size(self.needed_bytes)} for {self.workers} worker{'s' * (self.workers > 1)}"
             + (f"; {_size(free)} available" if free is not None else "")
         )
 
@@ -87,18 +109,56 @@ def forecast(
     ``units`` maps keys of work units to micrograph ids. Asks the lake one question and reads no
     picture. Raises `ModelError` where the method's network cannot be loaded.
     """
-    rows = lake.query(
+    (row,) = lake.query(
         _LARGEST, {"keys": list(units), "ids": list(units.values()), "retry": retry_failed}
     ).to_pylist()
-    if not rows:
+    if not row["pictures"]:
         return None
-    pictures, height, width = (rows[0][name] for name in ("pictures", "height_px", "width_px"))
+    count, height, width = row["pictures"], row["top"]["h"], row["top"]["w"]
     return Forecast(
-        pictures=pictures,
-        height_px=height,
-        width_px=width,
+        stage="segment",
+        what=f"largest picture {height} x {width} px",
+        count=count,
         worker_bytes=PROCESS_BYTES + predicted_bytes(height, width, settings),
-        workers=min(workers, pictures),
+        workers=min(workers, count),
+        available_bytes=available_bytes(),
+    )
+
+
+def describe_forecast(
+    lake: Lake, units: Mapping[str, str], *, workers: int, retry_failed: bool = False
+) -> Forecast | None:
+    """Return what describing the undone of ``units`` will need; None where nothing is to be done.
+
+    ``units`` maps keys of work units to segmentation ids.
+    """
+    weights = {"pixel": _DESCRIBE_BYTES_PER_PX, "particle": _DESCRIBE_BYTES_PER_PARTICLE}
+    asked = {"keys": list(units), "ids": list(units.values()), "retry": retry_failed}
+    (row,) = lake.query(_FULLEST, asked | weights).to_pylist()
+    if not row["pictures"]:
+        return None
+    height, width, particles = (row["top"][name] for name in ("h", "w", "n"))
+    taken = height * width * _DESCRIBE_BYTES_PER_PX + particles * _DESCRIBE_BYTES_PER_PARTICLE
+    return Forecast(
+        stage="describe",
+        what=f"largest picture {height} x {width} px with {particles:,} particles",
+        count=row["pictures"],
+        worker_bytes=_DESCRIBE_BYTES + taken,
+        workers=min(workers, row["pictures"]),
+        available_bytes=available_bytes(),
+    )
+
+
+def group_forecast(particles: int, sample: int) -> Forecast:
+    """Return what grouping so many particles, compared in a sample of so many, will need."""
+    sample = min(particles, sample)
+    taken = sample * sample * _GROUP_BYTES_PER_PAIR + particles * _GROUP_BYTES_PER_ROW
+    return Forecast(
+        stage="group",
+        what=f"{particles:,} particles, {sample:,} of them in the sample",
+        count=1,
+        worker_bytes=_GROUP_BYTES + taken,
+        workers=1,
         available_bytes=available_bytes(),
     )
 

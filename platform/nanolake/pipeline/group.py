@@ -17,12 +17,13 @@ import pandas as pd
 from nanolake import __version__
 from nanolake.errors import LakeError
 from nanolake.group import PARAMETERS, Grouping, GroupSettings, group
+from nanolake.pipeline.forecast import Forecast, group_forecast
 from nanolake.pipeline.group_evidence import log_grouping, scores_of
 from nanolake.pipeline.group_rows import ParquetRows, spooled
 from nanolake.pipeline.scope import experiment_ids
 from nanolake.pipeline.work import StageReport, run_once
 from nanolake.progress import Progress, silent
-from nanolake.storage import Lake, unit_key
+from nanolake.storage import Lake, Origin, unit_key
 
 STAGE = "group"
 
@@ -45,19 +46,23 @@ def group_lake(
     experiments: Sequence[str] = (),
     track: bool = True,
     progress: Progress = silent,
+    on_forecast: Callable[[Forecast], None] | None = None,
 ) -> StageReport:
     """Divide the described particles into groups; the assignment becomes the current one.
 
     ``experiments`` limits the particles to those of the named experiments; empty: all. ``track``
-    logs settings, scores, figures and the table of tried K to the lake's MLflow.
+    logs settings, scores, figures and the table of tried K to the lake's MLflow. ``on_forecast``
+    is told the memory that it will need before it starts.
     """
     settings = settings or GroupSettings()
     with spooled(lake, columns_read(settings), experiments) as particles:
+        if on_forecast is not None:
+            on_forecast(group_forecast(particles.row_count, settings.sample_size))
         key = key_of(particles, settings)
         report = divide(
             lake, particles, settings, experiments=experiments, track=track, progress=progress
         )
-        if report.skipped and bring_back(lake, key):
+        if report.skipped and bring_back(lake, key, settings.fingerprint()):
             return _noted(report, "made the current one again")
         return report
 
@@ -105,20 +110,26 @@ def divide(
         key=key,
         subject=f"{particles.row_count} particles, {settings.method}, {settings.dataset}",
         make=make,
+        settings=settings.fingerprint(),
         progress=progress,
         shown_rows=("group_assignment",),
     )
 
 
-def bring_back(lake: Lake, key: str) -> int:
-    """Make an earlier grouping the current one: asked for anew, it has nothing to compute."""
+def bring_back(lake: Lake, key: str, settings: str | None = None) -> int:
+    """Make an earlier grouping the current one: asked for anew, it has nothing to compute.
+
+    ``settings`` is the hash that the commit carries.
+    """
     rows = lake.query(
         "SELECT * FROM grouping_run WHERE unit_key = $key AND NOT EXISTS "
         "(SELECT 1 FROM grouping_current WHERE unit_key = $key) ORDER BY created_at DESC LIMIT 1",
         {"key": key},
     ).to_pylist()
     now = {"created_at": datetime.now(UTC), "comparison_id": None}
-    lake.commit({"grouping_run": [row | now for row in rows]}, message="group: current again")
+    again = [row | now for row in rows]
+    origin = Origin(step=STAGE, settings=settings)
+    lake.commit({"grouping_run": again}, message="group: current again", origin=origin)
     return len(rows)
 
 

@@ -34,9 +34,7 @@ def scores_of(found: Grouping) -> dict[str, float | None]:
 
 def registry_of(lake: Lake) -> ModelRegistry:
     """Return the MLflow of the lake, at the experiment of the groupings."""
-    from nanolake.storage.models import ModelRegistry
-
-    return ModelRegistry(lake.tracking_uri, experiment=MLFLOW_EXPERIMENT)
+    return lake.registry(MLFLOW_EXPERIMENT)
 
 
 def log_grouping(

@@ -36,7 +36,7 @@ from nanolake.ingest import (
 from nanolake.pipeline.work import Failure, Job, Made, StageReport, new_run_id, run_jobs
 from nanolake.progress import Progress, silent
 from nanolake.records import Picture, PixelSize
-from nanolake.storage import ImageStore, Lake, unit_key
+from nanolake.storage import ImageStore, Lake, Origin, unit_key
 
 STAGE = "ingest"
 SHEET_SUFFIXES = (".csv", ".xlsx", ".yaml", ".yml")
@@ -114,15 +114,16 @@ def ingest(
     retry_failed: bool = False,
 ) -> StageReport:
     """Bring every picture of a sheet into the lake; bad files become rows in ``failure``."""
-    settings = settings or IngestSettings()
-    _write_experiments(lake, sheet)
+    settings, run_id = settings or IngestSettings(), run_id or new_run_id()
+    _write_experiments(lake, sheet, Origin(step=STAGE, run_id=run_id))
     return run_jobs(
         lake,
         engine,
         IngestTask(pixels_root=lake.images.url, settings=settings),
         [job for entry in sheet.experiments for job in _jobs(entry, settings)],
         stage=STAGE,
-        run_id=run_id or new_run_id(),
+        run_id=run_id,
+        settings=settings.fingerprint(),
         keep=_Newcomers(lake),
         current=("micrograph", "micrograph_id"),
         progress=progress,
@@ -309,7 +310,7 @@ def _cut(row: Mapping[str, Any], columns: Sequence[str]) -> tuple[Any, ...]:
     return tuple(row[column] for column in columns)
 
 
-def _write_experiments(lake: Lake, sheet: SampleSheet) -> None:
+def _write_experiments(lake: Lake, sheet: SampleSheet, origin: Origin) -> None:
     """Append what the sheet says of labs, samples and experiments where it is news."""
     news = {}
     for name, rows in sheet.rows().items():
@@ -325,4 +326,5 @@ def _write_experiments(lake: Lake, sheet: SampleSheet) -> None:
             row | stamp | {"unit_key": unit_key(name, sorted(row.items(), key=str))}
             for row in fresh
         ]
-    lake.commit({name: rows for name, rows in news.items() if rows}, message="sample sheet")
+    rows_by_table = {name: rows for name, rows in news.items() if rows}
+    lake.commit(rows_by_table, message="sample sheet", origin=origin)

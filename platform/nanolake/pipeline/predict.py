@@ -17,7 +17,7 @@ from nanolake.pipeline import classifiers
 from nanolake.pipeline.scope import experiment_ids
 from nanolake.pipeline.work import Job, Made, StageReport, new_run_id, run_jobs
 from nanolake.progress import Progress, silent
-from nanolake.storage import Lake, unit_key
+from nanolake.storage import Address, Lake, unit_key
 
 STAGE = "predict"
 OTHER_NETWORK = "other_network"
@@ -38,14 +38,14 @@ class PredictItem:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictTask:
-    """Holds one classifier of the lake at ``root``, once a worker."""
+    """Holds one classifier of the lake, once a worker."""
 
-    root: str
+    lake: Address
     classifier_run_id: str
 
     def open(self) -> Callable[[Job], Made]:
         """Load the classifier and return the function of one segmented micrograph."""
-        lake = Lake.open(self.root)
+        lake = self.lake.open()
         row = classifiers.find(lake, self.classifier_run_id)
         particles = _Particles(lake, tuple(row["columns"]))
         trained, known = classifiers.load(lake, row), row["model_ids"]
@@ -119,7 +119,7 @@ def predict_lake(
     trained = classifiers.load(lake, row)
     learnt_from = _network_columns(lake, trained.columns)
     jobs, waiting = _jobs(lake, row, experiments, uses_network=bool(learnt_from))
-    task = PredictTask(root=str(lake.root), classifier_run_id=row["classifier_run_id"])
+    task = PredictTask(lake=lake.address, classifier_run_id=row["classifier_run_id"])
     with engine or open_engine("serial") as pool:
         report = run_jobs(
             lake,
@@ -128,6 +128,7 @@ def predict_lake(
             jobs,
             stage=STAGE,
             run_id=new_run_id(),
+            settings=row["classifier_run_id"],
             current=("group_inference", "segmentation_id"),
             progress=progress,
             shown_rows=("group_prediction",),

@@ -93,7 +93,7 @@ def run_all(
     """Bring a sheet's pictures in, find and measure, describe, group, classify, report.
 
     What is done already is not done again. ``on_stage`` is called after each stage,
-    ``on_forecast`` with the memory that segmentation will need, before it starts,
+    ``on_forecast`` with the memory that a stage will need, before it starts,
     ``before_describe`` once pictures are segmented (the demo trains its network there).
     """
     settings, engines = settings or RunSettings(), engines or EngineChoice()
@@ -113,11 +113,12 @@ def run_all(
         note(segment_lake(lake, settings.segment, engine=engine, on_forecast=on_forecast, **common))
     before_describe()
     with open_engine(engines.describe, workers=engines.workers, address=engines.ray) as engine:
-        note(describe_lake(lake, weights, engine=engine, settings=settings.describe, **common))
+        told: Mapping[str, Any] = {"on_forecast": on_forecast, "settings": settings.describe}
+        note(describe_lake(lake, weights, engine=engine, **told, **common))
     counts = _counts(lake)
     path = None
     if counts["particles"]:
-        note(group_lake(lake, settings.group, progress=progress))
+        note(group_lake(lake, settings.group, progress=progress, on_forecast=on_forecast))
         note(classify_lake(lake, settings.classify, progress=progress))
     if counts["micrographs"]:
         progress("report", 0, 1)

@@ -24,7 +24,7 @@ from nanolake.records import Segmentation
 from nanolake.segment import SegmentSettings, segment
 from nanolake.segment.run import weights_id
 from nanolake.settings import fingerprint_of
-from nanolake.storage import ImageStore, Lake, unit_key
+from nanolake.storage import ImageStore, Lake, Origin, unit_key
 
 STAGE = "segment"
 _EXCLUSIONS = ("border", "small", "large", "print", "outlier")
@@ -122,14 +122,16 @@ def segment_lake(
         found = forecast(lake, settings, units, workers=engine.workers, retry_failed=retry_failed)
         if found is not None:
             on_forecast(found)
-    _write_run(lake, way, settings)
+    run_id = run_id or new_run_id()
+    _write_run(lake, way, settings, run_id)
     return run_jobs(
         lake,
         engine,
         SegmentTask(pixels_root=lake.images.url, segmentation_run_id=way, settings=settings),
         jobs,
         stage=STAGE,
-        run_id=run_id or new_run_id(),
+        run_id=run_id,
+        settings=settings.fingerprint(),
         current=("segmentation", "micrograph_id"),
         progress=progress,
         retry_failed=retry_failed,
@@ -176,7 +178,7 @@ def _jobs(lake: Lake, way: str) -> list[Job]:
     return jobs
 
 
-def _write_run(lake: Lake, way: str, settings: SegmentSettings) -> None:
+def _write_run(lake: Lake, way: str, settings: SegmentSettings, run_id: str) -> None:
     known = lake.query(
         "SELECT 1 FROM segmentation_run WHERE segmentation_run_id = ?", [way]
     ).num_rows
@@ -191,7 +193,8 @@ def _write_run(lake: Lake, way: str, settings: SegmentSettings) -> None:
         "unit_key": unit_key("segmentation_run", way),
         "created_at": datetime.now(UTC),
     }
-    lake.commit({"segmentation_run": row}, message=f"segment with {settings.method}")
+    origin = Origin(step=STAGE, run_id=run_id, settings=settings.fingerprint())
+    lake.commit({"segmentation_run": row}, message=f"segment with {settings.method}", origin=origin)
 
 
 def _excluded(found: Segmentation) -> dict[str, int]:

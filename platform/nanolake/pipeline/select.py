@@ -8,7 +8,6 @@ selection whose particles or labels have changed becomes a new version of its na
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import re
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from nanolake.errors import LakeError, SettingsError
 from nanolake.pipeline.work import StageReport, run_once
 from nanolake.simulate.superellipse import canonical
 from nanolake.storage import Lake, unit_key
+from nanolake.storage.origin import person
 
 if TYPE_CHECKING:
     pass
@@ -78,7 +78,7 @@ def select_particles(
         "sql": sql,
         "labels_file": None if labels is None else labels.name,
         "snapshot_id": snapshot,
-        "selected_by": _who(),
+        "selected_by": person(),
         "particle_count": len(chosen.labels),
         "labelled_count": chosen.labelled,
         "content_sha256": content,
@@ -96,6 +96,7 @@ def select_particles(
         key=key,
         subject=name,
         make=lambda: (_rows(about, chosen, key), said),
+        settings=content[:16],
         if_done=lambda: f"{said}, unchanged",
     )
 
@@ -202,10 +203,3 @@ def _rows(about: Mapping[str, Any], chosen: Chosen, key: str) -> dict[str, Any]:
         for name, label in chosen.labels.items()
     ]
     return {"selection": [{**about, **stamp}], "selection_particle": particles}
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user without a name, as in some containers
-        return "unknown"

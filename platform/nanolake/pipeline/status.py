@@ -7,6 +7,7 @@ from typing import Any
 
 from nanolake.contracts import load_tables
 from nanolake.storage import Lake
+from nanolake.storage.folders import LocalFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ def status(lake: Lake) -> Status:
         f"SELECT '{name}' AS name, count(*) AS rows FROM \"{name}\"" for name in load_tables()
     )
     return Status(
-        path=str(lake.root),
+        path=lake.where,
         tables={row["name"]: row["rows"] for row in lake.query(counts).to_pylist()},
         units=lake.query(
             "SELECT step, state, count(*) AS units, sum(wall_s) AS worker_s FROM work_unit "
@@ -46,10 +47,16 @@ def status(lake: Lake) -> Status:
             "SELECT stage, reason, count(*) AS failures FROM failure_current "
             "GROUP BY stage, reason ORDER BY stage, reason"
         ).to_pylist(),
-        bytes_on_disk={part: _bytes(lake, part) for part in ("tables", "pixels", "models")},
+        bytes_on_disk={part: _bytes(lake, part) for part in _parts(lake)},
         snapshots=lake.query("SELECT count(*) AS n FROM lake.snapshots()").to_pylist()[0]["n"],
     )
 
 
+def _parts(lake: Lake) -> tuple[str, ...]:
+    """Return the folders to add up: on S3 not the pixels, which would be listed one by one."""
+    local = isinstance(lake.data, LocalFolder)
+    return ("tables", "pixels", "models") if local else ("tables", "models")
+
+
 def _bytes(lake: Lake, part: str) -> int:
-    return sum(file.stat().st_size for file in (lake.root / part).rglob("*") if file.is_file())
+    return sum(entry.size_bytes for entry in lake.data.below(part).walk())

@@ -16,7 +16,7 @@ from nanolake.pipeline.segment import run_id_of
 from nanolake.pipeline.verify import broken_tables
 from nanolake.storage import Lake, array_sha256
 from nanolake.storage.images import SHARD
-from nanolake.storage.tables import At
+from nanolake.storage.moments import At
 
 _QUERY = """
 SELECT mo.particle_id, mo.label, mo.experiment, mo.lab, mo.path, mo.model_id,

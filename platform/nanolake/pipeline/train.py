@@ -78,6 +78,8 @@ class Place:
     """Folder of the weights; ``out/runs/<run_name>`` holds the checkpoints."""
     tracking_uri: str
     """MLflow's database or server."""
+    artifacts: str | None = None
+    """Where MLflow keeps the files; None: beside its SQLite file, or where its server says."""
     workers: int = 2
     """Processes."""
     gpu: bool = False
@@ -91,7 +93,7 @@ class Place:
     def of_lake(cls, lake: Lake, **values: Any) -> Self:
         """Return the place where a lake keeps its trainings and models."""
         out = lake.root / "models" / "training"
-        return cls(out=out, tracking_uri=lake.tracking_uri, **values)
+        return cls(out=out, tracking_uri=lake.tracking_uri, artifacts=lake.artifacts, **values)
 
 
 def train_network(
@@ -118,7 +120,7 @@ def train_network(
     _same_settings(settings, place.out / "runs" / settings.run_name)
     settings = with_harvest(settings, place, harvest_progress)
     makers = stage.makers(settings)
-    registry = _registry(place.tracking_uri, stage.EXPERIMENT)
+    registry = _registry(place, stage.EXPERIMENT)
     trained = train_lightning(_job(settings, place, makers), progress=progress)
     more = {} if hand_drawn is None else {"hand_drawn": _label_images(hand_drawn)}
     made: Exports = stage.export(
@@ -239,10 +241,10 @@ def _job(settings: TrainSettings, place: Place, makers: Sequence[Callable[[], An
     )
 
 
-def _registry(tracking_uri: str, experiment: str) -> ModelRegistry:
+def _registry(place: Place, experiment: str) -> ModelRegistry:
     from nanolake.storage.models import ModelRegistry
 
-    return ModelRegistry(tracking_uri, experiment=experiment)
+    return ModelRegistry(place.tracking_uri, experiment=experiment, artifacts=place.artifacts)
 
 
 def _same_settings(settings: TrainSettings, folder: Path) -> None:

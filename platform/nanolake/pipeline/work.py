@@ -24,7 +24,7 @@ import pyarrow as pa
 from nanolake.contracts import conform
 from nanolake.engines import Engine, Fault, Outcome
 from nanolake.progress import Progress, silent
-from nanolake.storage import Lake, Unit
+from nanolake.storage import Lake, Origin, Unit
 
 COMMIT_UNITS = 128
 COMMIT_EVERY_S = 5.0
@@ -130,6 +130,7 @@ def run_jobs(
     *,
     stage: str,
     run_id: str,
+    settings: str | None = None,
     keep: Callable[[str, pa.Table], pa.Table] | None = None,
     current: tuple[str, str] | None = None,
     progress: Progress = silent,
@@ -139,10 +140,11 @@ def run_jobs(
 ) -> StageReport:
     """Run every job that nobody has done, and return what happened.
 
-    The worker returns `Made`. ``keep`` may drop rows at commit (a picture that another file has
-    brought meanwhile). ``current`` names the table, and the column that its ``_current`` view has
-    one row of, in which units that were done earlier become the current ones again.
-    ``shown_rows`` names the tables whose row counts the report shows.
+    The worker returns `Made`. ``settings`` is the hash that the commits carry. ``keep`` may drop
+    rows at commit (a picture that another file has brought meanwhile). ``current`` names the
+    table, and the column that its ``_current`` view has one row of, in which units that were done
+    earlier become the current ones again. ``shown_rows`` names the tables whose row counts the
+    report shows.
     """
     started, lost_before = time.perf_counter(), engine.lost_workers
     lake.recover()
@@ -151,7 +153,8 @@ def run_jobs(
     claim = lake.ledger.claim(units, retry_failed=retry_failed)
     todo = [job for key, job in by_key.items() if key in claim.mine]
     order = [job.key for job in todo]
-    batch = _Committer(lake, stage, run_id, keep, order, retry_failed=retry_failed)
+    origin = Origin(step=stage, run_id=run_id, settings=settings)
+    batch = _Committer(lake, stage, run_id, keep, order, origin, retry_failed=retry_failed)
     progress(stage, 0, len(todo))
     try:
         with closing(engine.map(task, todo)) as outcomes:
@@ -161,7 +164,8 @@ def run_jobs(
         batch.flush()
     finally:
         lake.ledger.release(batch.open_keys)
-    again = bring_back(lake, *current, list(by_key)) if current and claim.done else 0
+    keys = list(by_key)
+    again = bring_back(lake, *current, keys, origin) if current and claim.done else 0
     return StageReport(
         stage=stage,
         noun=noun,
@@ -178,7 +182,9 @@ def run_jobs(
     )
 
 
-def bring_back(lake: Lake, table: str, column: str, keys: Sequence[str]) -> int:
+def bring_back(
+    lake: Lake, table: str, column: str, keys: Sequence[str], origin: Origin | None = None
+) -> int:
     """Make rows of the units ``keys`` the newest again where other units have replaced them.
 
     A way of working that was left and is taken up again has nothing to compute, but its rows must
@@ -194,7 +200,8 @@ def bring_back(lake: Lake, table: str, column: str, keys: Sequence[str]) -> int:
         {"keys": list(keys)},
     )
     rows = _stamped(rows, datetime.now(UTC))
-    lake.commit({table: rows}, message=f"{table}: {rows.num_rows} made current again")
+    message = f"{table}: {rows.num_rows} made current again"
+    lake.commit({table: rows}, message=message, origin=origin or Origin())
     return int(rows.num_rows)
 
 
@@ -213,14 +220,16 @@ def run_once(
     key: str,
     subject: str,
     make: Callable[[], tuple[Mapping[str, Any], str]],
+    settings: str | None = None,
     if_done: Callable[[], str] = lambda: "",
     progress: Progress = silent,
     shown_rows: Sequence[str] = (),
 ) -> StageReport:
     """Do one piece of work that is not mapped, unless it was done before.
 
-    ``make`` computes and returns the rows by table and a note for the last line; ``if_done`` is
-    called where there is nothing to compute, and returns the note.
+    ``make`` computes and returns the rows by table and a note for the last line; ``settings`` is
+    the hash that the commit carries; ``if_done`` is called where there is nothing to compute, and
+    returns the note.
     """
     started = time.perf_counter()
     lake.recover()
@@ -238,7 +247,9 @@ def run_once(
     try:
         made, note = make()
         tables = {name: conform(name, rows) for name, rows in made.items()}
-        snapshot = lake.commit(tables, message=f"{stage}: {note}", unit_keys=[key])
+        origin = Origin(step=stage, run_id=new_run_id(), settings=settings)
+        message = f"{stage}: {note}"
+        snapshot = lake.commit(tables, message=message, unit_keys=[key], origin=origin)
     except BaseException:
         lake.ledger.release([key])
         raise
@@ -259,10 +270,11 @@ class _Committer:
         run_id: str,
         keep: Callable[[str, pa.Table], pa.Table] | None,
         order: Sequence[str],
+        origin: Origin,
         *,
         retry_failed: bool,
     ) -> None:
-        self.lake, self.stage, self.run_id = lake, stage, run_id
+        self.lake, self.stage, self.run_id, self.origin = lake, stage, run_id, origin
         self.keep = keep or (lambda name, rows: rows)
         self.open_keys = set(order)
         self._retry = retry_failed
@@ -294,8 +306,10 @@ class _Committer:
         if rows := [failure.row(self.run_id) for failure in self._unwritten(failures, set(bad))]:
             tables["failure"] = conform("failure", rows)
         keys = {o.item.key: o.wall_s for o in good}
-        message = f"{self.stage}: {len(good)} done, {len(bad)} failed ({self.run_id})"
-        snapshot = self.lake.commit(tables, message=message, unit_keys=list(keys))
+        message = f"{self.stage}: {len(good)} done, {len(bad)} failed"
+        snapshot = self.lake.commit(
+            tables, message=message, unit_keys=list(keys), origin=self.origin
+        )
         self.lake.ledger.finish(keys, snapshot)
         self.lake.ledger.fail({key: _error_text(o.fault) for key, o in bad.items()})
         self._account(len(good), len(bad), failures, tables, keys.keys() | bad.keys())

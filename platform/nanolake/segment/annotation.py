@@ -12,11 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nanolake.segment.connected import connected
 from nanolake.segment.instances import areas_of
 from nanolake.segment.regions import disk, solidity
+from nanolake.segment.threads import at_once
 
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Boxes = list[tuple[slice, slice]]
 
 _EXTREME = 0.02
 _MOST_BOXES = 60
@@ -39,7 +42,10 @@ class Zones:
 
 def blank_zones(grey: Grey) -> Zones | None:
     """Find data bars and label boxes in a picture of 0 … 1; None where there are none."""
-    boxes = [*_data_bars(grey), *_label_boxes(grey > 1 - _EXTREME), *_label_boxes(grey < _EXTREME)]
+    white, black = grey > 1 - _EXTREME, grey < _EXTREME
+    boxes = [*_data_bars(white, black)]
+    for found in at_once(lambda: _label_boxes(white), lambda: _label_boxes(black), px=grey.size):
+        boxes += found
     if not boxes:
         return None
     mask = np.zeros(grey.shape, dtype=bool)
@@ -53,10 +59,10 @@ def blank_zones(grey: Grey) -> Zones | None:
     return Zones(blanked=blanked, mask=mask, count=len(boxes))
 
 
-def _data_bars(grey: Grey) -> list[tuple[slice, slice]]:
+def _data_bars(white: Mask, black: Mask) -> Boxes:
     """Strips of 2 to 30 % of the height at top or bottom, mostly of one extreme value."""
-    height, width = grey.shape
-    plain = ((grey > 1 - _EXTREME).mean(axis=1) > 0.5) | ((grey < _EXTREME).mean(axis=1) > 0.5)
+    height, width = white.shape
+    plain = np.maximum(*(_row_sums(extreme) for extreme in (white, black))) > 0.5 * width
     strips = []
     for first_out in (_run(plain), -_run(plain[::-1])):
         size = abs(first_out)
@@ -64,6 +70,11 @@ def _data_bars(grey: Grey) -> list[tuple[slice, slice]]:
             rows = slice(0, size) if first_out > 0 else slice(height - size, height)
             strips.append((rows, slice(0, width)))
     return strips
+
+
+def _row_sums(mask: Mask) -> NDArray[np.int32]:
+    sums = cv2.reduce(mask.view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+    return np.asarray(sums).ravel()
 
 
 def _run(plain: Mask) -> int:
@@ -76,24 +87,24 @@ def _run(plain: Mask) -> int:
     return int(held[-1]) + 1 if held.size else 0
 
 
-def _label_boxes(extreme: Mask) -> list[tuple[slice, slice]]:
+def _label_boxes(extreme: Mask) -> Boxes:
     """Upright rectangles of one extreme value with something written in them."""
     height, width = extreme.shape
     if not _dense_somewhere(extreme, 0.025 * min(height, width)):
         return []
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(extreme.view(np.uint8), connectivity=4)
-    x, y, w, h, area = stats.T
+    pieces = connected(extreme, diagonal=False)
+    (_, _, w, h), area = pieces.boxes.T, pieces.area
     box_area = w.astype(np.int64) * h
     fits = (np.minimum(w, h) >= 0.025 * min(height, width)) & (box_area <= 0.15 * extreme.size)
     fits &= (area >= 0.4 * box_area) & (area <= 0.97 * box_area)
-    fits[0] = False
     chosen = np.flatnonzero(fits)[:_MOST_BOXES]
-    boxes = [(slice(y[i], y[i] + h[i]), slice(x[i], x[i] + w[i])) for i in chosen]
-    return [box for box, i in zip(boxes, chosen, strict=True) if _upright(labels[box] == i)]
+    return [pieces.box(i) for i in chosen if _upright(pieces.mask_of(i))]
 
 
 def _dense_somewhere(extreme: Mask, side_px: float) -> bool:
     """Whether any cell of a quarter of a box's least side is filled as a box would fill it."""
+    if not extreme.any():
+        return False
     step = max(1, int(side_px / 4))
     size = (max(extreme.shape[1] // step, 1), max(extreme.shape[0] // step, 1))
     cells = cv2.resize(extreme.view(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA)
@@ -106,29 +117,34 @@ def _upright(region: Mask) -> bool:
     return bool(min(side.mean() for side in sides) > 0.93)
 
 
-def printed_labels(labels: NDArray[np.int32], bright: Grey) -> Mask:
+def printed_labels(labels: NDArray[np.int32], boxes: Boxes) -> Mask:
     """Which labels lie mostly on scale bars and letters; (n + 1,) bool by label.
 
-    ``bright`` is the picture (y, x) in 0 … 1 with particles, and so this print, bright.
+    ``boxes`` are those of `find_print`.
     """
     count = int(labels.max(initial=0))
     printed = np.zeros(count + 1, dtype=bool)
-    zone = np.zeros(labels.shape, dtype=bool)
-    for rows, columns in find_print(bright):
-        zone[rows, columns] = True
-    if count and zone.any():
+    if count and boxes:
+        zone = np.zeros(labels.shape, dtype=bool)
+        for rows, columns in boxes:
+            zone[rows, columns] = True
         inside = np.bincount(labels[zone], minlength=count + 1)
         printed = inside > 0.5 * areas_of(labels)
         printed[0] = False
     return printed
 
 
-def find_print(bright: Grey) -> list[tuple[slice, slice]]:
-    """Boxes (rows, columns) around rows of letters, panel letters and scale bars."""
+def find_print(bright: Grey) -> Boxes:
+    """Boxes (rows, columns) around rows of letters, panel letters and scale bars.
+
+    ``bright`` is the picture (y, x) in 0 … 1 with particles, and so this print, bright.
+    """
     middle, top = float(np.median(bright[::3, ::3])), float(bright.max())
     if top - middle < 0.1:
         return []
-    relief = (cv2.GaussianBlur(bright, (0, 0), 0.7) - middle) / (top - middle)
+    relief = cv2.GaussianBlur(bright, (0, 0), 0.7)
+    relief -= np.float32(middle)
+    relief /= np.float32(top - middle)
     marks = _Marks.of(relief)
     text = marks.in_rows() | marks.in_corner()
     bars = marks.bars(text)
@@ -153,19 +169,15 @@ class _Marks:
     def of(cls, relief: Grey) -> _Marks:
         """Marks of a picture whose background is near 0 and whose brightest print is 1."""
         strokes = relief > _STROKE
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(
-            strokes.view(np.uint8), connectivity=8
-        )
-        x, y, w, h, area = stats[1:].T.astype(np.float64)
+        pieces = connected(strokes, diagonal=True)
+        (x, y, w, h), area = pieces.boxes.T.astype(np.float64), pieces.area
         height, width = strokes.shape
         near_edge = (y + h / 2 < _MARGIN * height) | (y + h / 2 > (1 - _MARGIN) * height)
         sized = (h >= np.maximum(0.008 * height, 4)) & (h <= 0.14 * height) & (w <= 8 * h)
         sized &= (area < 0.75 * w * h) & near_edge
-        glyph = np.zeros(count - 1, dtype=bool)
+        glyph = np.zeros(area.size, dtype=bool)
         for i in np.flatnonzero(sized):
-            top, left = int(y[i]), int(x[i])
-            box = (slice(top, top + int(h[i])), slice(left, left + int(w[i])))
-            part = labels[box] == i + 1
+            box, part = pieces.box(i), pieces.mask_of(i)
             glyph[i] = (
                 relief[box][~strokes[box]].mean() < _PAPER and _thin(part) and solidity(part) < 0.8
             )

@@ -51,8 +51,12 @@ def place_edges(labels: Labels, bright: Grey, background: Grey, sigma_px: float)
     if not labels.any():
         return labels
     reach = int(np.ceil(7 + 3 * sigma_px))
-    band = Band.around(labels, reach)
-    values = _least_smoothed(bright, background, labels, sigma_px).ravel()[band.place]
+    band, relief = at_once(
+        lambda: Band.around(labels, reach),
+        lambda: _least_smoothed(bright, background, labels, sigma_px),
+        px=labels.size,
+    )
+    values = relief.ravel()[band.place]
     fit = fit_edges(_profiles(labels, band, values, reach), sigma_px + 3)
     return _redrawn(labels, band, values, fit, _FARTHEST * reach)
 
@@ -87,18 +91,35 @@ class Band:
     @classmethod
     def around(cls, labels: Labels, reach: int) -> Band:
         """All pixels within ``reach`` px of the outline of labels (y, x)."""
-        empty = (labels == 0).view(np.uint8)
-        (outside, nearest), inside = at_once(
-            lambda: cv2.distanceTransformWithLabels(
-                empty, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-            ),
-            lambda: cv2.distanceTransform(1 - empty, cv2.DIST_L2, cv2.DIST_MASK_5),
+        middle, rows = labels.shape[0] // 2, labels.shape[0]
+        halves = at_once(
+            lambda: _near_outline(labels, 0, middle, reach),
+            lambda: _near_outline(labels, middle, rows, reach),
+            px=labels.size,
         )
-        owner = _owners(labels.ravel(), nearest.ravel())
-        place, label, depth = _near_outline(
-            inside.ravel(), outside.ravel(), nearest.ravel(), owner, np.float32(reach)
-        )
+        place, label, depth = (np.concatenate(parts) for parts in zip(*halves, strict=True))
         return cls(place=place, label=label, depth=depth)
+
+
+def _near_outline(labels: Labels, first: int, last: int, reach: int) -> Any:
+    """Place, owner and signed depth of the pixels of some rows.
+
+    A distance of at most ``reach`` is known from that many rows around: they are looked at, too.
+    """
+    top = max(0, first - reach - 2)
+    part = np.ascontiguousarray(labels[top : last + reach + 2])
+    empty = (part == 0).view(np.uint8)
+    outside, nearest = cv2.distanceTransformWithLabels(
+        empty, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    inside = cv2.distanceTransform(1 - empty, cv2.DIST_L2, cv2.DIST_MASK_5)
+    owner = _owners(part.ravel(), nearest.ravel())
+    own = slice(first - top, last - top)
+    place, label, depth = _within(
+        inside[own].ravel(), outside[own].ravel(), nearest[own].ravel(), owner, np.float32(reach)
+    )
+    place += first * labels.shape[1]
+    return place, label, depth
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -112,9 +133,7 @@ def _owners(labels: Labels, nearest: Labels) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _near_outline(
-    inside: Grey, outside: Grey, nearest: Labels, owner: Labels, reach: np.float32
-) -> Any:
+def _within(inside: Grey, outside: Grey, nearest: Labels, owner: Labels, reach: np.float32) -> Any:
     """Place, owner and signed depth of the pixels within ``reach`` of the outline."""
     total = 0
     for index in range(inside.size):
@@ -162,8 +181,7 @@ def _redrawn(labels: Labels, band: Band, values: Grey, fit: EdgeFit, farthest_px
     drawn = labels.copy()
     _cut(drawn.ravel(), mask.ravel(), band.place, band.label, band.depth, values,
          known, offset, level, width)  # fmt: skip
-    drawn[cv2.medianBlur(mask, 3) == 0] = 0
-    return drawn
+    return np.asarray(cv2.copyTo(drawn, cv2.medianBlur(mask, 3)))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -28,19 +28,33 @@ def typical_area(areas: NDArray[np.integer]) -> float:
     return float(falling[np.searchsorted(covered, 0.5 * covered[-1])])
 
 
-def areas_of(labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Pixels of each label, index 0 (background) set to 0."""
-    areas: NDArray[np.int64] = _count(np.ascontiguousarray(labels).ravel())
+def areas_of(labels: NDArray[np.int32], size: int = 0) -> NDArray[np.int64]:
+    """Pixels of each label, (n + 1,) or at least (size,); index 0 (background) set to 0."""
+    size = max(size, int(labels.max(initial=0)) + 1)
+    areas: NDArray[np.int64] = _count(np.ascontiguousarray(labels).ravel(), size)
     return areas
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _count(labels: NDArray[np.int32]) -> Any:
-    areas = np.zeros(max(labels.max(), 0) + 1, np.int64)
+def _count(labels: NDArray[np.int32], size: int) -> Any:
+    areas = np.zeros(size, np.int64)
     for label in labels:
         if label:
             areas[label] += 1
     return areas
+
+
+def renumbered(labels: NDArray[Any], number: NDArray[Any]) -> NDArray[Any]:
+    """Return ``number[labels]``, (y, x) in the type of ``number``; an order of time faster."""
+    found = np.empty(labels.shape, number.dtype)
+    _renumber(np.ascontiguousarray(labels).ravel(), number, found.ravel())
+    return found
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _renumber(labels: NDArray[Any], number: NDArray[Any], found: NDArray[Any]) -> None:
+    for index in range(labels.size):
+        found[index] = number[labels[index]]
 
 
 def first_pixels(labels: NDArray[np.int32], size: int) -> NDArray[np.int64]:
@@ -97,11 +111,11 @@ def _renumbered(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> Labels:
     first = first_pixels(labels, keep.size)
     first[~keep] = labels.size
     order = np.argsort(first, kind="stable")[: int((first < labels.size).sum())]
-    number = np.zeros(keep.size, np.uint32)
+    number: Labels = np.zeros(keep.size, np.uint32)
     number[order] = np.arange(1, order.size + 1)
     if order.size <= 65535:
-        return number.astype(np.uint16)[labels]
-    return number[labels]
+        number = number.astype(np.uint16)
+    return renumbered(labels, number)
 
 
 def _least_share(settings: SegmentSettings) -> float:

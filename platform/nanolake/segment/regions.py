@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nanolake.segment.connected import Pieces, connected, painted
+
 Mask = NDArray[np.bool_]
 
 _SMALL_HOLE = 0.01
@@ -37,18 +39,22 @@ def fill_holes(mask: Mask, typical_area_px: float) -> Mask:
     that bend inwards. In between a gap cannot be told from a core by its few pixels and stays
     open; holes larger than two particles stay too.
     """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).view(np.uint8), connectivity=4)
+    gaps = connected(~mask, diagonal=False)
     height, width = mask.shape
-    x, y, w, h, area = stats.T
+    (x, y, w, h), area = gaps.boxes.T, gaps.area
     inner = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
     fill = inner & (area < _SMALL_HOLE * typical_area_px)
     doubtful = inner & (area > _DOUBTFUL_HOLE * typical_area_px)
     doubtful &= area < _LARGEST_HOLE * typical_area_px
-    fill[0] = doubtful[0] = False
     for index in np.flatnonzero(doubtful):
-        box = (slice(y[index], y[index] + h[index]), slice(x[index], x[index] + w[index]))
-        fill[index] = solidity(labels[box] == index) > _ROUND_HOLE
-    return mask | fill[labels] if fill.any() else mask
+        fill[index] = solidity(gaps.mask_of(index)) > _ROUND_HOLE
+    return _filled(mask, gaps, fill) if fill.any() else mask
+
+
+def _filled(mask: Mask, gaps: Pieces, fill: Mask) -> Mask:
+    whole = mask.copy()
+    painted(whole, gaps, fill, fill)
+    return whole
 
 
 def solidity(region: Mask) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.records import Segmentation
-from nanolake.segment.annotation import blank_zones, printed_labels, touching
+from nanolake.segment.annotation import blank_zones, find_print, printed_labels, touching
 from nanolake.segment.edges import place_edges
 from nanolake.segment.foreground import Foreground, find_foreground, foreground_at
 from nanolake.segment.instances import areas_of, keep_particles, typical_area
@@ -42,13 +42,14 @@ def threshold(grey: Grey, settings: SegmentSettings) -> Segmentation:
     if polarity == "auto":
         polarity = find_polarity(clean, settings.neck)
     bright = clean if polarity == "bright" else 1 - clean
-    labels, scale = pieces(bright, settings.neck)
+    (labels, scale), print_boxes = at_once(
+        lambda: pieces(bright, settings.neck),
+        lambda: find_print(bright) if settings.remove_print else [],
+    )
     cut = touching(labels, zones) if zones is not None else None
     found = scale.foreground
-    drawn, printed = at_once(
-        lambda: place_edges(labels, bright, found.background, found.sigma_px),
-        lambda: printed_labels(labels, bright) if settings.remove_print else None,
-    )
+    drawn = place_edges(labels, bright, found.background, found.sigma_px)
+    printed = printed_labels(labels, print_boxes)
     kept, excluded = keep_particles(labels, settings, printed, cut, drawn=drawn)
     if zones is not None:
         excluded["print"] += zones.count

@@ -24,14 +24,18 @@ class ShapePredictor:
     """Holds one trained network; calling it predicts a batch of crops.
 
     Loads in ``__init__``, works in ``__call__``: what a Ray actor, a Dask worker or a web page
-    holds. ``weights`` None means the shipped ones. Deterministic: the same crops, weights and
+    holds. ``weights`` is an ONNX file or its bytes (which a worker elsewhere can be sent); None
+    means the shipped ones. Deterministic: the same crops, weights and
     machine give the same numbers. Raises `ModelError` where the file is missing or is no shape
     network.
     """
 
-    def __init__(self, weights: Path | str | None = None, threads: int = 1) -> None:
-        path = Path(weights) if weights is not None else SHIPPED
-        content = _read(path)
+    def __init__(self, weights: Path | str | bytes | None = None, threads: int = 1) -> None:
+        if isinstance(weights, bytes):
+            path, content = Path("weights.onnx"), weights
+        else:
+            path = Path(weights) if weights is not None else SHIPPED
+            content = read_weights(path)
         self.model_id: str = hashlib.sha256(content).hexdigest()[:16]
         self._session = _session(content, path, threads)
         inputs = self._session.get_inputs()
@@ -66,7 +70,8 @@ class ShapePredictor:
             )
 
 
-def _read(path: Path) -> bytes:
+def read_weights(path: Path) -> bytes:
+    """Return the bytes of a file of weights; raise `ModelError` where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -17,13 +17,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from nanolake.errors import LakeError, SettingsError
 from nanolake.storage.ledger import Ledger, Numbered, PostgresDatabase, Session
 
 LOCK_TIMEOUT_S = 300.0
 DEFAULT_SCHEMA = "nanolake"
+_METADATA = "__ducklake_metadata_lake"  # DuckLake's name for what lies behind `lake`
 _STUCK = "is a run stuck? `nanolake status` names the owners of open work"
 
 
@@ -40,6 +41,11 @@ class Catalog(Protocol):
         """Local files that a reader must be let open."""
         ...
 
+    @property
+    def metadata(self) -> str:
+        """The schema of DuckLake's own tables, where the lake is attached."""
+        ...
+
     def attach_lake(self, options: dict[str, str]) -> str:
         """Return the statement that attaches the catalogue as ``lake``."""
         ...
@@ -52,7 +58,16 @@ class Catalog(Protocol):
         """Open the ledger, made where there is none."""
         ...
 
-    def metadata(self) -> AbstractContextManager[Session]:
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow keeps its rows."""
+        ...
+
+    def has_models(self) -> bool:
+        """Whether MLflow has ever been used: asking MLflow itself takes seconds."""
+        ...
+
+    def session(self) -> AbstractContextManager[Session]:
         """Give a session that reads DuckLake's own tables."""
         ...
 
@@ -74,6 +89,7 @@ class SqliteCatalog:
 
     root: Path
     extensions = ("ducklake", "sqlite_scanner")
+    metadata = _METADATA
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -91,8 +107,15 @@ class SqliteCatalog:
     def ledger(self) -> Ledger:
         return Ledger(self.root / "ledger.sqlite")
 
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.root / 'models' / 'mlflow.sqlite'}"
+
+    def has_models(self) -> bool:
+        return (self.root / "models" / "mlflow.sqlite").exists()
+
     @contextmanager
-    def metadata(self) -> Iterator[Session]:
+    def session(self) -> Iterator[Session]:
         """Read the file without any lock on writers: its journal is a WAL."""
         connection = _opened(self.paths[0])
         connection.row_factory = sqlite3.Row
@@ -135,6 +158,10 @@ class PostgresCatalog:
     extensions = ("ducklake", "postgres_scanner")
     paths: tuple[str, ...] = ()
 
+    @property
+    def metadata(self) -> str:
+        return f"{_METADATA}.{self.schema}"
+
     @classmethod
     def parse(cls, url: str) -> PostgresCatalog:
         """Read ``postgresql://USER@HOST:PORT/DATABASE?schema=SCHEMA``; raise `SettingsError`."""
@@ -167,8 +194,29 @@ class PostgresCatalog:
     def ledger(self) -> Ledger:
         return Ledger(PostgresDatabase(self.conninfo, self.schema))
 
+    @property
+    def tracking_uri(self) -> str:
+        """A schema of its own: MLflow's tables have names such as ``experiments``."""
+        from psycopg.conninfo import conninfo_to_dict
+
+        given = {name: str(value) for name, value in conninfo_to_dict(self.conninfo).items()}
+        user, host, port, name = (given.pop(key, "") for key in ("user", "host", "port", "dbname"))
+        query = urlencode(given | {"options": f"-csearch_path={self._models_schema}"})
+        who = f"{quote(user)}@" if user else ""
+        where = f"{host}:{port}" if port else host
+        return f"postgresql+psycopg://{who}{where}/{quote(name)}?{query}"
+
+    def has_models(self) -> bool:
+        with PostgresDatabase(self.conninfo, self._models_schema).connect() as connection:
+            row = connection.execute("SELECT to_regclass('registered_models') AS name").fetchone()
+        return row["name"] is not None
+
+    @property
+    def _models_schema(self) -> str:
+        return f"{self.schema}_mlflow"
+
     @contextmanager
-    def metadata(self) -> Iterator[Session]:
+    def session(self) -> Iterator[Session]:
         with PostgresDatabase(self.conninfo, self.schema).connect() as connection:
             yield Numbered(connection.cursor())
 

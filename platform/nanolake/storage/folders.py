@@ -21,7 +21,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -94,8 +94,26 @@ class Folder(Protocol):
         """Give every file below ``path``, sorted by path."""
         ...
 
+    def scan(self, path: str = "") -> Iterator[Entry]:
+        """Give every file below ``path`` in no order, and never hold all of them in memory.
+
+        An empty folder of a disk is given too; its path ends with ``/``.
+        """
+        ...
+
     def remove(self, path: str) -> None:
         """Remove a file; one that is gone already is no error."""
+        ...
+
+    def remove_below(self, path: str) -> None:
+        """Remove a folder with all that is in it, its ``zarr.json`` first.
+
+        Where this is interrupted, what is left does not look like a whole picture.
+        """
+        ...
+
+    def abandon_uploads(self, before: datetime) -> int:
+        """End uploads in parts that began before a time and never ended; return how many."""
         ...
 
     def copy_in(self, source: Path, path: str) -> None:
@@ -201,8 +219,30 @@ class LocalFolder:
                     modified_at=datetime.fromtimestamp(stat.st_mtime, UTC),
                 )
 
+    def scan(self, path: str = "") -> Iterator[Entry]:
+        for name, folders, files in os.walk(self.root / path):
+            for one in files or ([] if folders else [""]):
+                file = Path(name, one)
+                try:
+                    stat = file.stat()
+                except FileNotFoundError:  # removed while we walk
+                    continue
+                yield Entry(
+                    path=file.relative_to(self.root).as_posix() + ("" if one else "/"),
+                    size_bytes=stat.st_size if one else 0,
+                    modified_at=datetime.fromtimestamp(stat.st_mtime, UTC),
+                )
+
     def remove(self, path: str) -> None:
         (self.root / path).unlink(missing_ok=True)
+
+    def remove_below(self, path: str) -> None:
+        self.remove(f"{path}/zarr.json")
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.root / path)
+
+    def abandon_uploads(self, before: datetime) -> int:
+        return 0  # a disk has none
 
     def copy_in(self, source: Path, path: str) -> None:
         with self._half(path) as half:
@@ -343,18 +383,59 @@ class S3Folder:
                 modified_at=row["last_modified"],
             )
 
+    def scan(self, path: str = "") -> Iterator[Entry]:
+        start = len(self.prefix) + 1 if self.prefix else 0
+        key = self._key(path)
+        with _said(self.where(path)):
+            for rows in self._store.list(f"{key}/" if key else None):
+                for row in rows:
+                    yield Entry(
+                        path=str(row["path"])[start:],
+                        size_bytes=int(row["size"]),
+                        modified_at=row["last_modified"],
+                    )
+
     def remove(self, path: str) -> None:
         with _said(self.where(path)):
             self._store.delete(self._key(path))
+
+    def remove_below(self, path: str) -> None:
+        self.remove(f"{path}/zarr.json")
+        for entry in list(self.scan(path)):
+            self.remove(entry.path)
+
+    def abandon_uploads(self, before: datetime) -> int:
+        session = _session(self.where(""))
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        prefix = f"{self.prefix}/" if self.prefix else ""
+        try:
+            client = session.client("s3", endpoint_url=self.endpoint, region_name=self.region)
+            pages = client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=prefix
+            )
+            found = [upload for page in pages for upload in page.get("Uploads", ())]
+            old = [upload for upload in found if upload["Initiated"] < before]
+            for upload in old:
+                client.abort_multipart_upload(
+                    Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+        except (BotoCoreError, ClientError) as error:
+            raise LakeError(
+                f"unfinished uploads below {self.where('')} cannot be ended: {error}"
+            ) from None
+        return len(old)
 
     def copy_in(self, source: Path, path: str) -> None:
         with _said(self.where(path)):
             self._store.put(self._key(path), source)
 
     def copy_out(self, path: str, target: Path) -> None:
-        with _said(self.where(path)), target.open("wb") as file:
-            for block in self._store.get(self._key(path)).stream(min_chunk_size=_BLOCK_BYTES):
-                file.write(block)
+        with _said(self.where(path)):
+            found = self._store.get(self._key(path))
+            with target.open("wb") as file:
+                for block in found.stream(min_chunk_size=_BLOCK_BYTES):
+                    file.write(block)
 
     def publish(self, made: Path, path: str) -> bool:
         """Put the files; a file that is there already stays: the caller reads back and compares."""
@@ -373,9 +454,9 @@ class S3Folder:
     def fetched(self, path: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="nanolake-") as folder:
             for name in ("zarr.json", "0/zarr.json", "0/c/0/0"):
-                if self.exists(f"{path}/{name}"):
-                    target = Path(folder, name)
-                    target.parent.mkdir(parents=True, exist_ok=True)
+                target = Path(folder, name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):
                     self.copy_out(f"{path}/{name}", target)
             yield Path(folder)
 

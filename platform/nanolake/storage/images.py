@@ -138,7 +138,7 @@ class ImageStore:
     def scale_nm(self, path: str) -> tuple[float, float] | None:
         """Return the pixel size (y, x) in nm that stands in the picture's own metadata."""
         try:
-            ome = self._ome(path)
+            ome = _ome(self.folder.read(f"{path}/zarr.json"))
         except FileNotFoundError:
             raise _missing(self.where(path)) from None
         multiscale = ome["multiscales"][0]
@@ -146,6 +146,13 @@ class ImageStore:
             return None
         y, x = multiscale["datasets"][0]["coordinateTransformations"][0]["scale"]
         return float(y), float(x)
+
+    def remove(self, path: str) -> None:
+        """Remove a picture with its label images, or one label image and its name in the list."""
+        self.folder.remove_below(path)
+        labels, is_label, _ = path.rpartition("/labels/")
+        if is_label and self.folder.exists(f"{labels}/labels/zarr.json"):
+            self._list_labels(f"{labels}/labels")
 
     def _require_root(self, experiment_id: str) -> None:
         path = f"{experiment_id}.zarr/zarr.json"
@@ -165,8 +172,9 @@ class ImageStore:
                 self.folder.publish(made, path)
         with self.folder.fetched(path) as stored:
             _verify(stored, self.where(path), wanted)
-        self._correct_scale(path, ome)
-        size = sum(self.folder.size_bytes(f"{path}/{name}") for name in (SHARD, "0/zarr.json"))
+            size = sum((stored / name).stat().st_size for name in (SHARD, "0/zarr.json"))
+            if _ome((stored / "zarr.json").read_bytes()) != ome:  # a corrected pixel size
+                self.folder.write(f"{path}/zarr.json", group_json(ome))
         return StoredImage(path=path, sha256=wanted, stored_bytes=size)
 
     def _list_labels(self, path: str) -> None:
@@ -182,14 +190,10 @@ class ImageStore:
             )
             listed = runs
 
-    def _correct_scale(self, path: str, ome: Mapping[str, Any]) -> None:
-        """Let the metadata of a picture that lay there already follow a corrected pixel size."""
-        if self._ome(path) != ome:
-            self.folder.write(f"{path}/zarr.json", group_json(ome))
 
-    def _ome(self, path: str) -> dict[str, Any]:
-        ome: dict[str, Any] = json.loads(self.folder.read(f"{path}/zarr.json"))["attributes"]["ome"]
-        return ome
+def _ome(group: bytes) -> dict[str, Any]:
+    ome: dict[str, Any] = json.loads(group)["attributes"]["ome"]
+    return ome
 
 
 def group_json(ome: Mapping[str, Any] | None) -> bytes:

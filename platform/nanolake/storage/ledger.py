@@ -233,6 +233,35 @@ class Ledger:
             if row["state"] == "claimed" and row["owner"] == me
         }
 
+    def claimed(self) -> dict[str, tuple[str, float]]:
+        """Return every claim that is not settled, by key: its step, and when (Unix time in s)."""
+        with self.transaction() as connection:
+            rows = connection.execute(
+                "SELECT unit_key, step, updated_at_s FROM work_unit WHERE state = 'claimed'"
+            ).fetchall()
+        return {row["unit_key"]: (row["step"], row["updated_at_s"]) for row in rows}
+
+    def now(self) -> float:
+        """Return the Unix time in s by the clock that claims and leases go by."""
+        return self._now()
+
+    @contextmanager
+    def quiet(self, steps: Iterable[str]) -> Iterator[bool]:
+        """Give whether nobody holds a claim of ``steps``; nobody can make one meanwhile.
+
+        Everything that asks this ledger waits: for a few seconds of work, no more. A claim counts
+        until it is settled, whether its lease has run out or not.
+        """
+        names = list(steps)
+        marks = ",".join("?" * len(names))
+        with self.transaction() as connection:
+            found = connection.execute(
+                "SELECT unit_key FROM work_unit WHERE state = 'claimed' "
+                f"AND step IN ({marks}) LIMIT 1",
+                names,
+            ).fetchall()
+            yield not found
+
     def adopt(self, rows: Iterable[Mapping[str, Any]], snapshot_id: int) -> int:
         """Take over settled units of another lake, done in ``snapshot_id`` here; return how many.
 
@@ -275,10 +304,6 @@ class Ledger:
     def transaction(self) -> AbstractContextManager[Session]:
         """Give a transaction on the tables beside the catalogue."""
         return self._database.transaction()
-
-    def now(self) -> float:
-        """Return the Unix time in s of the place that the ledger lies in."""
-        return self._now()
 
 
 @dataclass(frozen=True)

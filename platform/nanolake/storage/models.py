@@ -2,7 +2,8 @@
 
 MLflow keeps its rows in a database (``sqlite:///…``, ``postgresql+psycopg://…``) or behind a
 server (``http://…``); its plain file store is refused by MLflow itself. With SQLite the files lie
-in ``mlartifacts/`` beside the database, never in the working directory.
+in ``mlartifacts/`` beside the database, never in the working directory; for a database that many
+computers share it is said where they lie (``s3://…``, or a mounted folder).
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from nanolake.errors import ModelError
+from nanolake.storage.folders import S3Folder, open_folder
+from nanolake.storage.ledger import PostgresDatabase
 
 CHAMPION = "champion"
 """Alias of the version that inference uses."""
@@ -49,12 +53,17 @@ class Version:
 class ModelRegistry:
     """Log runs, register ONNX models, hand back the champion."""
 
-    def __init__(self, tracking_uri: str, experiment: str = "nanolake") -> None:
+    def __init__(
+        self, tracking_uri: str, experiment: str = "nanolake", artifacts: str | None = None
+    ) -> None:
         _check_uri(tracking_uri)
         _quiet()
         from mlflow import MlflowClient
 
         self.tracking_uri, self.experiment = tracking_uri, experiment
+        self._artifacts = None if artifacts is None else _artifact_uri(artifacts)
+        if tracking_uri.startswith("postgresql"):
+            _make_schema(tracking_uri)
         if tracking_uri.startswith("sqlite:///"):
             _sqlite_folder(tracking_uri).mkdir(parents=True, exist_ok=True)
         self._client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
@@ -189,7 +198,7 @@ class ModelRegistry:
         known = self._client.get_experiment_by_name(self.experiment)
         if known is not None:
             return str(known.experiment_id)
-        place = None
+        place = self._artifacts
         if self.tracking_uri.startswith("sqlite:///"):
             place = (_sqlite_folder(self.tracking_uri) / "mlartifacts").as_uri()
         return str(self._client.create_experiment(self.experiment, artifact_location=place))
@@ -206,6 +215,26 @@ def _check_uri(uri: str) -> None:
             f"tracking_uri={uri!r} is no database: give sqlite:///PATH/mlflow.db, "
             "postgresql+psycopg://… or the http address of an MLflow server"
         )
+
+
+def _artifact_uri(place: str) -> str:
+    """Return MLflow's name of a folder; it takes S3's endpoint from the environment alone."""
+    folder = open_folder(place)
+    if isinstance(folder, S3Folder):
+        if folder.endpoint:
+            os.environ["MLFLOW_S3_ENDPOINT_URL"] = folder.endpoint
+        return folder.where("")
+    return Path(place).as_uri()
+
+
+def _make_schema(tracking_uri: str) -> None:
+    """Make the schema that a PostgreSQL address names, where it names one."""
+    parts = urlsplit(tracking_uri)
+    query = dict(parse_qsl(parts.query))
+    schema = query.pop("options", "").partition("search_path=")[2]
+    if schema:
+        plain = parts._replace(scheme="postgresql", query=urlencode(query))
+        PostgresDatabase(urlunsplit(plain), schema).prepare()
 
 
 def _sqlite_folder(uri: str) -> Path:

@@ -24,6 +24,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,9 @@ from nanolake.storage.catalogs import Catalog, open_catalog, quoted
 from nanolake.storage.folders import Folder, LocalFolder, S3Folder, open_folder
 from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
-from nanolake.storage.ledger import BESIDE, Ledger, owner_name
+from nanolake.storage.ledger import BESIDE, Ledger
+from nanolake.storage.moments import At, find_snapshot
+from nanolake.storage.origin import Origin, author
 from nanolake.storage.reading import STREAM_ROWS, Answer, as_reader, hold_to_memory
 from nanolake.storage.seals import DataFile, Seals, listed
 
@@ -45,16 +48,32 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from nanolake.storage.models import ModelRegistry
+
 FORMAT_VERSION = 2
 _READABLE_FORMATS = (1, 2)
 _FOLDERS = ("tables", "pixels", "models", "reports")
 _PARTS = (*_FOLDERS, "catalog", "ledger", ".lock", "lake.json.half", "definitions.sha256")
 _COMMIT_RETRIES = 100
 _SECRET = "nanolake_data"
+_UNSAID = Origin()
 _UNSEALED = (OSError, LakeError, sqlite3.Error)
 """What may keep files from being hashed after their rows have landed: the next seal does it."""
-At = int | datetime
-"""A moment of a lake's history: a snapshot's number, or a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """What a worker opens the same lake with, also on a computer that has no handle of it."""
+
+    root: str
+    catalog: str | None = None
+    data: str | None = None
+
+    def open(self) -> Lake:
+        """Open the lake."""
+        if self.catalog is None or self.data is None:
+            return Lake.open(self.root)
+        return Lake(Path(self.root), self.catalog, self.data)
 
 
 class Lake:
@@ -68,7 +87,7 @@ class Lake:
         self.tables: Folder = self.data.below("tables")
         self.images = ImageStore(self.data.below("pixels"))
         self._writer: duckdb.DuckDBPyConnection | None = None
-        self._readers: dict[At | None, duckdb.DuckDBPyConnection] = {}
+        self._readers: dict[int | None, duckdb.DuckDBPyConnection] = {}
 
     @classmethod
     def create(
@@ -141,6 +160,11 @@ class Lake:
             return str(self.root)
         return f"{self.catalog_url or self.root} and {self.data.where('')}"
 
+    @property
+    def address(self) -> Address:
+        """What workers are handed to open this lake."""
+        return Address(root=str(self.root), catalog=self.catalog_url, data=self.data_url)
+
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger of work units."""
@@ -153,13 +177,25 @@ class Lake:
     @property
     def tracking_uri(self) -> str:
         """Where MLflow keeps the lake's models and grouping runs."""
-        return f"sqlite:///{self.root / 'models' / 'mlflow.sqlite'}"
+        return self.catalog.tracking_uri
+
+    @property
+    def artifacts(self) -> str | None:
+        """Where MLflow keeps the files of its runs; None: beside its SQLite file."""
+        return None if self.data_url is None else self.data.below("models/mlartifacts").url
+
+    def registry(self, experiment: str) -> ModelRegistry:
+        """Open the lake's MLflow at one of its experiments. Takes seconds the first time."""
+        from nanolake.storage.models import ModelRegistry
+
+        return ModelRegistry(self.tracking_uri, experiment=experiment, artifacts=self.artifacts)
 
     @contextmanager
     def connect(self, at: At | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give a read-only DuckDB connection: all tables and views, nothing outside the lake.
 
-        ``at`` shows the lake as it was then; the ledger has no history and is always of now.
+        ``at`` shows the lake as it was then, with the tables and views that it had; the ledger has
+        no history and is always of now. Raises `QueryError` for a moment that is not kept.
         """
         connection = self._open_reader(at).cursor()
         try:
@@ -215,12 +251,18 @@ class Lake:
             yield Answer(reader)
 
     def commit(
-        self, tables: Mapping[str, Any], *, message: str, unit_keys: Sequence[str] = ()
+        self,
+        tables: Mapping[str, Any],
+        *,
+        message: str,
+        unit_keys: Sequence[str] = (),
+        origin: Origin = _UNSAID,
     ) -> int | None:
         """Append rows to many tables in one transaction; return the snapshot's id.
 
         ``tables`` maps a table's name to anything `contracts.conform` takes. The units' keys go
-        into the commit's extra information, where `recover` finds them after a crash. A unit must
+        into the commit's extra information, where `recover` finds them after a crash, and so does
+        ``origin``. A unit must
         be claimed by this process: rows of one that was lost to another process since, or that
         is in the lake already, are left out, for the other lands them. Nothing is written, and
         None returned, where there are no rows and no units. Raises `LakeError` where the
@@ -245,7 +287,7 @@ class Lake:
             if not ready and not keys:
                 return None
             try:
-                snapshot = _append(self._open_writer(), ready, message, keys)
+                snapshot = _append(self._open_writer(), ready, message, keys, origin)
             except duckdb.Error as error:
                 self.close()  # whatever state it is in, the next commit begins anew
                 raise LakeError(f"nothing was written to {self.where}: {error}") from error
@@ -279,7 +321,7 @@ class Lake:
 
     def data_files(self, snapshot: int | None = None) -> list[DataFile]:
         """Return the Parquet files that the catalogue names, or those that a snapshot brought."""
-        with self.catalog.metadata() as session:
+        with self.catalog.session() as session:
             found = listed(session, snapshot or 0)
         return [file for file in found if snapshot is None or file.snapshot_id == snapshot]
 
@@ -297,6 +339,21 @@ class Lake:
         files = {file.path: file for file in self.data_files()}
         new = [file for path, file in files.items() if path not in known]
         return self._seals.add(self.tables, new), self._seals.drop(known.keys() - files.keys())
+
+    @contextmanager
+    def alone(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give the writing connection while every other writer is kept out: for maintenance.
+
+        Raises `LakeError` for what DuckDB or DuckLake refuses.
+        """
+        import duckdb
+
+        with self.catalog.lock():
+            try:
+                yield self._open_writer()
+            except duckdb.Error as error:
+                self.close()
+                raise LakeError(f"{self.where} could not be maintained: {error}") from error
 
     def recover(self) -> tuple[int, int]:
         """Settle what dead processes left claimed; return (found committed, given back)."""
@@ -337,11 +394,15 @@ class Lake:
 
     def _open_reader(self, at: At | None = None) -> duckdb.DuckDBPyConnection:
         """Attach lake and ledger once: loading the extensions takes ten times a query's time."""
-        if at in self._readers:
-            return self._readers[at]
+        number = None if at is None else find_snapshot(self._open_reader(), at)
+        if number in self._readers:
+            return self._readers[number]
         _ = self.ledger  # it must be there before it is attached
         reader = self._connection()
-        self._attach(reader, {"READ_ONLY": "", **_moment(at)})
+        moment = {} if number is None else {"SNAPSHOT_VERSION": str(number)}
+        self._attach(reader, {"READ_ONLY": "", **moment})
+        if number is None:
+            self._refuse_newer(reader)
         self._attach_ledger(reader)
         reader.execute("SET GLOBAL TimeZone = 'UTC'")
         reader.execute(f"SET allowed_directories = ['{quoted(self._tables_path)}']")
@@ -349,8 +410,15 @@ class Lake:
         reader.execute(f"SET allowed_paths = [{listed}]")
         reader.execute("SET enable_external_access = false")
         reader.execute("SET lock_configuration = true")
-        self._readers[at] = reader
+        self._readers[number] = reader
         return reader
+
+    def _refuse_newer(self, reader: duckdb.DuckDBPyConnection) -> None:
+        try:
+            definitions.refuse_newer(reader, self.catalog.metadata)
+        except NanolakeError:
+            reader.close()
+            raise
 
     def _require_followed(self) -> None:
         """Let the lake follow the package before a first commit: that needs the lock alone."""
@@ -359,13 +427,18 @@ class Lake:
 
     def _open_writer(self) -> duckdb.DuckDBPyConnection:
         """Attach the lake for writing, under the lock; a lake older than the package follows it."""
+        import duckdb
+
         if self._writer is None:
             writer = self._connection()
             # Inlined rows would live in the catalogue, out of reach of plain Parquet readers.
             self._attach(writer, {"DATA_INLINING_ROW_LIMIT": "0"})
             writer.execute("USE lake")
             writer.execute(f"SET ducklake_max_retry_count = {_COMMIT_RETRIES}")
-            definitions.follow(writer)
+            try:
+                definitions.follow(writer, self.catalog.metadata)
+            except duckdb.Error as error:
+                raise self._unattached(str(error)) from error
             self._writer = writer
         return self._writer
 
@@ -377,6 +450,9 @@ class Lake:
         s3 = self.data if isinstance(self.data, S3Folder) else None
         connection = _connection((*self.catalog.extensions, *(("httpfs",) if s3 else ())))
         if s3:
+            # On loading it takes the keys of the environment into settings, which may be asked.
+            for name in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
+                connection.execute(f"SET GLOBAL {name} = ''")
             statement = s3.duckdb_secret(_SECRET)
             try:
                 connection.execute(statement)
@@ -475,14 +551,6 @@ def _disk(root: Path) -> Iterator[None]:
         raise LakeError(f"{root} cannot be made: {error.strerror}: name another folder") from None
 
 
-def _moment(at: At | None) -> dict[str, str]:
-    if at is None:
-        return {}
-    if isinstance(at, datetime):
-        return {"SNAPSHOT_TIME": f"'{at.astimezone(UTC).isoformat()}'"}
-    return {"SNAPSHOT_VERSION": str(at)}
-
-
 def _without(rows: pa.Table, unit_keys: set[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -496,10 +564,12 @@ def _append(
     tables: Mapping[str, pa.Table | pa.RecordBatchReader],
     message: str,
     unit_keys: Sequence[str],
+    origin: Origin = _UNSAID,
 ) -> int:
     import duckdb
 
-    info = json.dumps({"nanolake": __version__, "units": list(unit_keys)})
+    counts = {name: rows.num_rows for name, rows in tables.items()}
+    info = origin.info(rows=counts, units=unit_keys)
     connection.execute("BEGIN")
     try:
         for name, rows in tables.items():
@@ -508,7 +578,7 @@ def _append(
             connection.unregister("incoming")
         connection.execute(
             "CALL lake.set_commit_message($author, $message, extra_info => $info)",
-            {"author": owner_name(), "message": message, "info": info},
+            {"author": author(), "message": message, "info": info},
         )
         connection.execute("COMMIT")
     except BaseException:
@@ -517,6 +587,5 @@ def _append(
         raise
     # This connection's own: another writer's may be newer by now.
     row = connection.execute("FROM lake.last_committed_snapshot()").fetchone()
-    assert row is not None
-    assert row[0] is not None
+    assert row is not None, "a lake that was just committed to has a snapshot"
     return int(row[0])

@@ -9,6 +9,7 @@ scales disagree about a place, the more confident answer is kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,12 @@ import cv2
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
-from nanolake.segment.learned.depth import deepest, own_depth, share_of_deepest
+from nanolake.segment.connected import connected, painted
+from nanolake.segment.instances import areas_of, renumbered
+from nanolake.segment.learned.depth import deepest, own_depth
+from nanolake.segment.regions import solidity
 from nanolake.segment.split import split_touching
 
 Labels = NDArray[np.int32]
@@ -36,10 +41,11 @@ class Decoding:
 
     level: float = 0.4
     """Probability above which a pixel belongs to a particle."""
-    height: float = 0.2
-    """Least height of a summit of the distance above the saddle to the next."""
-    relative: float = 0.2
-    """... and at least this share of its own height."""
+    height: float = 0.3
+    """Least height of a summit of the distance above the saddle to the next, and at least this
+    share of its own height: particles that are parted whatever their outline."""
+    doubtful: float = 0.2
+    """The same for particles that are parted only where the parts bulge more than the whole."""
     misfit: float = 0.35
     """Mean difference between predicted and own distance at which confidence is 0."""
     fine_bonus: float = 0.02
@@ -60,25 +66,75 @@ class Candidates:
 
 def candidates(maps: Map, rule: Decoding, *, coarse: bool = False) -> Candidates:
     """Part the particles of one scale's maps (3, y, x) and say how sure each is."""
-    inside = (maps[PARTICLE] > rule.level) & (maps[PARTICLE] > maps[PRINT])
-    depth = np.maximum(maps[DISTANCE], np.float32(_LEAST_DEPTH))
-    depth[~inside] = 0
-    labels = split_touching(
-        depth * np.float32(_STEPS), height_px=rule.height * _STEPS, relative=rule.relative
-    )
+    depth = _inside(maps[PARTICLE], maps[PRINT], maps[DISTANCE], np.float32(rule.level))
+    labels = _parted(depth, rule)
     depth = own_depth(labels, exact=False)
-    confidence = _confidence(labels, depth, maps, rule)
+    radius = deepest(labels, depth)
+    confidence = _confidence(labels, depth, radius, maps, rule)
     if coarse:
-        confidence *= np.minimum(deepest(labels, depth) / np.float32(rule.resolved_px), 1)
+        confidence *= np.minimum(radius / np.float32(rule.resolved_px), 1)
     return Candidates(labels=labels, confidence=confidence)
 
 
-def _confidence(labels: Labels, depth: Map, maps: Map, rule: Decoding) -> Map:
-    """Geometric mean of the agreement of the distances and the certainty of the pixels."""
-    own = share_of_deepest(labels, depth)
-    count, sure, gap = _sums(
-        labels.ravel(), maps[PARTICLE].ravel(), maps[DISTANCE].ravel(), own.ravel()
+def _parted(depth: Map, rule: Decoding) -> Labels:
+    """Part clear summits, and doubtful ones where the outline says so too.
+
+    Two particles that touch have a dent between them that neither has alone; a rod or a plate with
+    two summits is as convex as its parts. So where only a lower saddle would part a piece, the
+    parts stay apart if their solidity, weighed by area, is above that of the whole.
+    """
+    wholes, parts = (
+        split_touching(depth, height_px=height * _STEPS, relative=height)
+        for height in (rule.height, rule.doubtful)
     )
+    count_w, count_p = int(wholes.max(initial=0)) + 1, int(parts.max(initial=0)) + 1
+    if count_w == count_p:
+        return wholes
+    w, p, shared = overlaps(wholes, parts)
+    dented = np.zeros(count_w, bool)
+    several = np.flatnonzero(np.bincount(w, minlength=count_w) > 1)
+    boxes_w, boxes_p = find_objects(wholes), find_objects(parts)
+    for whole in several:
+        own = w == whole
+        solidities = [_solidity(parts, boxes_p, part) for part in p[own]]
+        bulge = float(np.average(solidities, weights=shared[own]))
+        dented[whole] = bulge > _solidity(wholes, boxes_w, whole)
+    number_w = np.where(dented, 0, np.arange(count_w)).astype(np.int32)
+    number_p = np.zeros(count_p, np.int32)
+    chosen = np.unique(p[dented[w]])
+    number_p[chosen] = count_w + np.arange(chosen.size)
+    return _numbered(_overlaid(wholes, number_w, parts, number_p))
+
+
+def _solidity(labels: Labels, boxes: Sequence[Any], label: int | np.integer) -> float:
+    box = boxes[label - 1]
+    return solidity(labels[box] == label)
+
+
+def _numbered(labels: Labels) -> Labels:
+    """Close the gaps in the numbers."""
+    present = areas_of(labels) > 0
+    return renumbered(labels, np.where(present, np.cumsum(present), 0).astype(np.int32))
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _inside(particle: Map, printed: Map, distance: Map, level: np.float32) -> Any:
+    """Return the predicted distance in steps of `split_touching`, 0 outside of particles."""
+    depth = np.empty(particle.shape, np.float32)
+    for y in range(particle.shape[0]):
+        for x in range(particle.shape[1]):
+            inside = (particle[y, x] > level) & (particle[y, x] > printed[y, x])
+            least = max(distance[y, x], np.float32(_LEAST_DEPTH))
+            depth[y, x] = least * np.float32(_STEPS) if inside else np.float32(0)
+    return depth
+
+
+def _confidence(labels: Labels, depth: Map, radius: Map, maps: Map, rule: Decoding) -> Map:
+    """Geometric mean of the agreement of the distances and the certainty of the pixels."""
+    count, sure, gap = _sums(
+        labels.ravel(), maps[PARTICLE].ravel(), maps[DISTANCE].ravel(), depth.ravel(),
+        np.maximum(radius, np.float32(1e-6)),
+    )  # fmt: skip
     many = np.maximum(count, 1)
     agreement = np.clip(1 - gap / many / rule.misfit, 0, 1)
     certainty = np.clip((sure / many - rule.level) / (1 - rule.level), 0, 1)
@@ -86,15 +142,15 @@ def _confidence(labels: Labels, depth: Map, maps: Map, rule: Decoding) -> Map:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sums(labels: Labels, probability: Map, distance: Map, own: Map) -> Any:
+def _sums(labels: Labels, probability: Map, distance: Map, depth: Map, radius: Map) -> Any:
     """Pixels, sum of probability and of the distances' difference by label, (3, n + 1)."""
-    sums = np.zeros((3, labels.max() + 1))
+    sums = np.zeros((3, radius.size))
     for index in range(labels.size):
         label = labels[index]
         if label:
             sums[0, label] += 1
             sums[1, label] += probability[index]
-            sums[2, label] += abs(distance[index] - own[index])
+            sums[2, label] += abs(distance[index] - depth[index] / radius[label])
     return sums
 
 
@@ -112,9 +168,14 @@ def enlarged(found: Candidates, shape: tuple[int, int]) -> Candidates:
 
 def grown(labels: Labels, by_px: int) -> Labels:
     """Labels grown into the background by some pixels; where two meet the higher one stays."""
+    return np.where(labels > 0, labels, highest_near(labels, by_px)).astype(np.int32)
+
+
+def highest_near(labels: Labels, by_px: int) -> NDArray[np.uint16] | Map:
+    """Return the highest label within some pixels up, down and across, in a narrow type."""
     size = 2 * by_px + 1
-    near = cv2.dilate(labels.astype(np.float32), np.ones((size, size), np.uint8))
-    return np.where(labels > 0, labels, near.astype(np.int32))
+    narrow = np.uint16 if labels.max(initial=0) <= 65535 else np.float32
+    return np.asarray(cv2.dilate(labels.astype(narrow), np.ones((size, size), np.uint8)))
 
 
 def merged(coarse: Candidates, fine: Candidates, rule: Decoding) -> Candidates:
@@ -127,8 +188,7 @@ def merged(coarse: Candidates, fine: Candidates, rule: Decoding) -> Candidates:
     """
     count_c, count_f = coarse.confidence.size, fine.confidence.size
     c, f, shared = overlaps(coarse.labels, fine.labels)
-    area_c = np.bincount(coarse.labels.ravel(), minlength=count_c)
-    area_f = np.bincount(fine.labels.ravel(), minlength=count_f)
+    area_c, area_f = areas_of(coarse.labels, count_c), areas_of(fine.labels, count_f)
     within_c = shared > 0.5 * area_f[f]
     worth = shared * (fine.confidence[f] + rule.fine_bonus)
     covered = np.bincount(c[within_c], shared[within_c], count_c)
@@ -148,12 +208,22 @@ def _joined(coarse: Candidates, keep_c: Flags, fine: Candidates, keep_f: Flags) 
     """Number the kept ones anew, first the coarse, then the fine, which lie on top."""
     number_c = np.where(keep_c, np.cumsum(keep_c), 0).astype(np.int32)
     number_f = np.where(keep_f, np.cumsum(keep_f) + keep_c.sum(), 0).astype(np.int32)
-    labels = number_f[fine.labels]
     confidence = np.concatenate([[0.0], coarse.confidence[keep_c], fine.confidence[keep_f]])
     return Candidates(
-        labels=np.where(labels > 0, labels, number_c[coarse.labels]),
+        labels=_overlaid(coarse.labels, number_c, fine.labels, number_f),
         confidence=confidence.astype(np.float32),
     )
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _overlaid(below: Labels, number_below: Labels, above: Labels, number_above: Labels) -> Any:
+    """Two label images numbered anew, the first where the second has nothing."""
+    labels = np.empty(below.shape, np.int32)
+    for y in range(below.shape[0]):
+        for x in range(below.shape[1]):
+            label = number_above[above[y, x]]
+            labels[y, x] = label if label else number_below[below[y, x]]
+    return labels
 
 
 def overlaps(
@@ -195,32 +265,36 @@ def without(found: Candidates, drop: Flags) -> Candidates:
     keep[0] = False
     number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
     confidence = np.concatenate([np.zeros(1, np.float32), found.confidence[keep]])
-    return Candidates(labels=number[found.labels], confidence=confidence)
+    return Candidates(labels=renumbered(found.labels, number), confidence=confidence)
 
 
 def filled(labels: Labels) -> Labels:
     """Fill what is enclosed by one particle alone: the cores of hollow ones, pinholes."""
-    _, pieces = cv2.connectedComponents((labels == 0).view(np.uint8), connectivity=4)
-    owner = _owners(labels, pieces, int(pieces.max(initial=0)) + 1)
-    return np.where(labels > 0, labels, owner[pieces])
+    gaps = connected(labels == 0, diagonal=False)
+    owner = _owners(labels, gaps.runs, gaps.piece, gaps.boxes)
+    whole = labels.copy()
+    painted(whole, gaps, owner, owner > 0)
+    return whole
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _owners(labels: Labels, pieces: Labels, count: int) -> Any:
+def _owners(labels: Labels, runs: Labels, piece: Labels, boxes: Labels) -> Any:
     """The one label around each piece of background; 0 for several, or at the picture's edge."""
-    owner = np.full(count, -1, np.int32)
     height, width = labels.shape
-    for y in range(height):
-        for x in range(width):
-            piece = pieces[y, x]
-            if labels[y, x] or owner[piece] == 0:
-                continue
-            if y == 0 or x == 0 or y == height - 1 or x == width - 1:
-                owner[piece] = 0
-                continue
-            for near in (labels[y - 1, x], labels[y + 1, x], labels[y, x - 1], labels[y, x + 1]):
-                if near and owner[piece] != near:
-                    owner[piece] = near if owner[piece] == -1 else 0
-    owner[owner < 0] = 0
-    owner[0] = 0
+    owner = np.full(boxes.shape[0], -1, np.int32)
+    for number in range(owner.size):
+        x, y, w, h = boxes[number]
+        if x == 0 or y == 0 or x + w == width or y + h == height:
+            owner[number] = 0
+    for run in range(piece.size):
+        y, start, stop = runs[run]
+        if owner[piece[run]] == 0:
+            continue
+        near = labels[y, start - 1]
+        alone = labels[y, stop] == near
+        for x in range(start, stop):
+            alone &= (labels[y - 1, x] == 0) | (labels[y - 1, x] == near)
+            alone &= (labels[y + 1, x] == 0) | (labels[y + 1, x] == near)
+        alone &= (owner[piece[run]] == -1) | (owner[piece[run]] == near)
+        owner[piece[run]] = near if alone else 0
     return owner

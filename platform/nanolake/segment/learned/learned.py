@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import cv2
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.records import Segmentation
-from nanolake.segment.annotation import printed_labels
-from nanolake.segment.instances import first_pixels, keep_particles
+from nanolake.segment.annotation import Boxes, find_print, printed_labels
+from nanolake.segment.connected import connected
+from nanolake.segment.instances import areas_of, first_pixels, keep_particles
 from nanolake.segment.learned.decode import (
     PRINT,
     Candidates,
@@ -21,7 +22,7 @@ from nanolake.segment.learned.decode import (
     candidates,
     enlarged,
     filled,
-    grown,
+    highest_near,
     merged,
     without,
 )
@@ -84,22 +85,24 @@ def _bright_tail(grey: Grey) -> bool:
 
 
 def _find(model: Maps, grey: Grey, settings: SegmentSettings, rule: Decoding) -> Segmentation:
-    maps = maps_by_zoom(model, grey)
-    printed = maps[1.0][PRINT] > _PRINT
-    found = decoded(maps, rule)
+    fine, coarse = at_once(
+        lambda: maps_by_zoom(model, grey, ZOOMS[:1]),
+        lambda: competing(maps_by_zoom(model, grey, ZOOMS[1:]), rule),
+    )
+    printed = fine[1.0][PRINT] > _PRINT
+    found, marks = at_once(
+        lambda: decoded(fine, rule, coarse),
+        lambda: _Marks.of(grey, printed) if settings.remove_print else None,
+    )
     found = without(found, found.confidence < settings.min_confidence)
     height = heights(grey, found.labels)
     polarity = _polarity(settings, found, height)
     found = without(found, height < 0 if polarity == "bright" else height > 0)
-    drawn, on_print = at_once(
-        lambda: _drawn(found.labels, grey, polarity, settings),
-        lambda: (
-            _on(printed, found) | _glyphs(grey, found.labels) if settings.remove_print else None
-        ),
-    )
+    drawn = _drawn(found.labels, grey, polarity, settings)
+    on_print = None if marks is None else marks.hit(found)
     kept, excluded = keep_particles(found.labels, settings, on_print, drawn=drawn)
-    if settings.remove_print:
-        excluded["print"] += _print_count(printed)
+    if marks is not None:
+        excluded["print"] += marks.count
     return Segmentation(
         labels=kept,
         polarity=polarity,
@@ -109,10 +112,10 @@ def _find(model: Maps, grey: Grey, settings: SegmentSettings, rule: Decoding) ->
     )
 
 
-def maps_by_zoom(model: Maps, grey: Grey) -> dict[float, Grey]:
+def maps_by_zoom(model: Maps, grey: Grey, zooms: Sequence[float] = ZOOMS) -> dict[float, Grey]:
     """Run the network at every scale at which the picture is large enough; 1 always."""
     maps = {}
-    for zoom in ZOOMS:
+    for zoom in zooms:
         if zoom == 1.0 or zoom * min(grey.shape) >= _LEAST_SIDE_PX:
             maps[zoom] = model.maps(_zoomed(grey, zoom))
     return maps
@@ -125,38 +128,67 @@ def _zoomed(grey: Grey, zoom: float) -> Grey:
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def decoded(maps: Mapping[float, Grey], rule: Decoding) -> Candidates:
-    """Decode each scale, from coarse to fine, and keep the best answer at each place."""
-    first, *others = sorted(maps)
-    found = candidates(maps[first], rule, coarse=first < 1)
-    for zoom in others:
-        fine = candidates(maps[zoom], rule, coarse=zoom < 1)
-        found = merged(enlarged(found, fine.labels.shape), fine, rule)
+def decoded(
+    maps: Mapping[float, Grey], rule: Decoding, coarser: Candidates | None = None
+) -> Candidates:
+    """Decode each scale, from coarse to fine, and keep the best answer at each place.
+
+    ``coarser``: what is known from scales before these.
+    """
+    found = competing(maps, rule, coarser)
+    assert found is not None, "a picture is looked at on one scale at least"
     return Candidates(labels=filled(found.labels), confidence=found.confidence)
 
 
-def _on(printed: NDArray[np.bool_], found: Candidates) -> NDArray[np.bool_]:
-    """Which labels lie mostly on print, (n + 1,)."""
-    count = found.confidence.size
-    inside = np.bincount(found.labels[printed], minlength=count)
-    flags = inside > 0.5 * np.bincount(found.labels.ravel(), minlength=count)
-    flags[0] = False
-    return np.asarray(flags)
+def competing(
+    maps: Mapping[float, Grey], rule: Decoding, found: Candidates | None = None
+) -> Candidates | None:
+    """As `decoded`, with the cores of hollow particles still open; None without any scale."""
+    for zoom in sorted(maps):
+        fine = candidates(maps[zoom], rule, coarse=zoom < 1)
+        found = fine if found is None else merged(enlarged(found, fine.labels.shape), fine, rule)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Marks:
+    """What was printed onto a picture: as the network sees it, and by the classical rules."""
+
+    printed: NDArray[np.bool_]
+    count: int
+    """Number of printed things of at least 30 px that the network sees."""
+    glyphs: tuple[Boxes, Boxes]
+    """Letters and bars in white and in black ink."""
+
+    @classmethod
+    def of(cls, grey: Grey, printed: NDArray[np.bool_]) -> _Marks:
+        things = connected(printed, diagonal=True)
+        return cls(
+            printed=printed,
+            count=int((things.area >= _LEAST_PRINT_PX).sum()),
+            glyphs=(find_print(grey), find_print(1 - grey)),
+        )
+
+    def hit(self, found: Candidates) -> NDArray[np.bool_]:
+        """Which labels lie mostly on print, (n + 1,)."""
+        area, inside = _areas_on(found.labels.ravel(), self.printed.ravel(), found.confidence.size)
+        white, black = (printed_labels(found.labels, boxes) for boxes in self.glyphs)
+        return np.asarray((inside > 0.5 * area) | white | black)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _areas_on(labels: Labels, chosen: NDArray[np.bool_], count: int) -> Any:
+    """Pixels of each label, and how many of them are chosen, (2, count); 0 for the background."""
+    areas = np.zeros((2, count), np.int64)
+    for index in range(labels.size):
+        if labels[index]:
+            areas[0, labels[index]] += 1
+            areas[1, labels[index]] += chosen[index]
+    return areas
 
 
 def _drawn(labels: Labels, grey: Grey, polarity: str, settings: SegmentSettings) -> Labels:
     return fitted_edges(labels, grey, polarity) if settings.edges == "fitted" else labels
-
-
-def _glyphs(grey: Grey, labels: Labels) -> NDArray[np.bool_]:
-    """Which labels are letters or bars by the classical rules, in black or white ink, (n + 1,)."""
-    return printed_labels(labels, grey) | printed_labels(labels, 1 - grey)
-
-
-def _print_count(printed: NDArray[np.bool_]) -> int:
-    """Number of printed things of at least 30 px."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(printed.view(np.uint8), connectivity=8)
-    return int((stats[1:, cv2.CC_STAT_AREA] >= _LEAST_PRINT_PX).sum())
 
 
 def heights(grey: Grey, labels: Labels) -> NDArray[np.float64]:
@@ -165,20 +197,20 @@ def heights(grey: Grey, labels: Labels) -> NDArray[np.float64]:
     0 where it has no background around it.
     """
     count = int(labels.max(initial=0)) + 1
-    pixels, total = _inside_and_around(labels.ravel(), grown(labels, _RING_PX).ravel(),
-                                       grey.ravel(), count)  # fmt: skip
+    near = highest_near(labels, _RING_PX)
+    pixels, total = _inside_and_around(labels.ravel(), near.ravel(), grey.ravel(), count)
     inside, around = total / np.maximum(pixels, 1)
     return np.where((pixels > 0).all(axis=0), inside - around, 0.0)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _inside_and_around(labels: Labels, grown: Labels, grey: Grey, count: int) -> Any:
-    """Pixels and sums of grey in each label and in what it was grown by, two of (2, count)."""
+def _inside_and_around(labels: Labels, near: NDArray[Any], grey: Grey, count: int) -> Any:
+    """Pixels and sums of grey in each label and in the background near it, two of (2, count)."""
     pixels, total = np.zeros((2, count)), np.zeros((2, count))
     for index in range(labels.size):
-        label = grown[index]
-        if label:
+        if near[index]:
             row = 0 if labels[index] else 1
+            label = labels[index] if labels[index] else int(near[index])
             pixels[row, label] += 1
             total[row, label] += grey[index]
     return pixels, total
@@ -188,7 +220,7 @@ def _polarity(settings: SegmentSettings, found: Candidates, height: NDArray[np.f
     """Whether the particles of the picture are dark or bright, the clearer ones weighing more."""
     if settings.polarity != "auto":
         return settings.polarity
-    area = np.bincount(found.labels.ravel(), minlength=height.size)
+    area = areas_of(found.labels, height.size)
     return "bright" if float((np.sqrt(area) * found.confidence * height).sum()) > 0 else "dark"
 
 

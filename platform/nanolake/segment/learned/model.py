@@ -49,6 +49,7 @@ class MapModel:
         file = Path(path) if path is not None else SHIPPED
         content = _read(file)
         self.model_id: str = hashlib.sha256(content).hexdigest()[:16]
+        self.threads = threads
         self._session = _session(content, file, threads)
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.stride, self.halo_px, self.bytes_per_px = _numbers(metadata, file)
@@ -82,7 +83,7 @@ class MapModel:
 
     def _run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         found: NDArray[np.float32] = self._session.run(
-            None, {"grey": np.ascontiguousarray(tiles)}, _run_options()
+            None, {"grey": np.ascontiguousarray(tiles)}, _run_options(give_back=self.threads == 1)
         )[0]
         return found
 
@@ -159,7 +160,7 @@ def _read(file: Path) -> bytes:
 
 
 def _session(content: bytes, file: Path, threads: int) -> Any:
-    """Open the network: arena without memory pattern, shrunk after each run (`_run_options`).
+    """Open the network: arena without memory pattern, see `_run_options` for what it keeps.
 
     Measured on 2048 x 2048 with 0.8 million weights: with the pattern 262 bytes a pixel at the
     peak, without it 154; with no arena 131, but half a second more for fresh pages at each run.
@@ -182,16 +183,19 @@ def _session(content: bytes, file: Path, threads: int) -> Any:
     return session
 
 
-def _run_options() -> Any:
-    """Give memory back after a run.
+def _run_options(*, give_back: bool) -> Any:
+    """Give memory back after a run, or keep it for the next one.
 
-    Measured as in `_session`: a run takes 0.12 s more, and 45 bytes a pixel are kept after it, not
-    the 154, which grow to 232 after ten pictures of other sizes.
+    Measured as in `_session`: to give it back takes 0.12 s a run, for fresh pages, and 45 bytes a
+    pixel are kept after it, not the 154, which grow to 232 after ten pictures of other sizes. A
+    worker, with one thread of its own among many, gives it back; a lone process with several
+    threads keeps it.
     """
     import onnxruntime as ort
 
     options = ort.RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    if give_back:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
 
 
