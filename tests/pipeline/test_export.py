@@ -16,7 +16,7 @@ import zarr
 
 from nanolake.contracts import load_tables
 from nanolake.engines import open_engine
-from nanolake.errors import LakeError, SettingsError
+from nanolake.errors import LakeError
 from nanolake.pipeline.export import NOT_EXPORTED, export_lake
 from nanolake.pipeline.exported import read_list, verify_folder
 from nanolake.pipeline.import_lake import import_lake
@@ -252,15 +252,8 @@ def test_an_older_moment_is_exported_and_a_full_disk_is_told_before(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "small"]
 
 
-def test_a_moment_is_a_number_or_a_time() -> None:
-    from nanolake.cli.opening import moment
-
-    assert moment("42") == 42
-    assert str(moment("2026-11-28T20:00:00+00:00")).startswith("2026-11-28")
-    with pytest.raises(SettingsError, match="neither a snapshot's number nor a time"):
-        moment("yesterday")
-
-
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_models_in_mlflow_follow_the_lake(tmp_path: Path) -> None:
     """MLflow keeps the full address of each file: the old place may be gone."""
     pytest.importorskip("mlflow", reason="needs the extra `train`")

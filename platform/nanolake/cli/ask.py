@@ -9,7 +9,7 @@ import typer
 
 from nanolake.cli.app import app, examples
 from nanolake.cli.ending import STRICT_EXIT
-from nanolake.cli.opening import moment, one_question, open_lake
+from nanolake.cli.opening import one_question, open_lake
 from nanolake.cli.options import (
     JsonOption,
     LakeOption,
@@ -94,8 +94,9 @@ def trace(
     from nanolake.console import say_json, say_table
     from nanolake.pipeline.trace import WHOLE
     from nanolake.pipeline.trace import trace as follow
+    from nanolake.storage import read_moment
 
-    found = follow(open_lake(lake), particle, out, at=None if at is None else moment(at))
+    found = follow(open_lake(lake), particle, out, at=None if at is None else read_moment(at))
     if as_json:
         say_json(asdict(found))
     else:

@@ -9,7 +9,7 @@ import typer
 
 from nanolake.cli.app import app, examples
 from nanolake.cli.ending import STRICT_EXIT
-from nanolake.cli.opening import moment, open_lake
+from nanolake.cli.opening import open_lake
 from nanolake.cli.options import (
     JsonOption,
     LakeArgument,
@@ -93,12 +93,13 @@ def export_lake(
     """Copy a lake to a plain folder of Parquet and OME-Zarr with a manifest of hashes."""
     from nanolake.console import progress_bars, warn
     from nanolake.pipeline.export import export_lake as export
+    from nanolake.storage import read_moment
 
     with progress_bars(quiet=quiet or as_json) as progress:
         made = export(
             open_lake(lake),
             folder,
-            at=None if at is None else moment(at),
+            at=None if at is None else read_moment(at),
             pixels=pixels,
             raw=raw,
             progress=progress,

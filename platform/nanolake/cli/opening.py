@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,18 +35,6 @@ def nearest_lake() -> Path:
         return inside[0]
     found = f"; here are several: {', '.join(path.name for path in inside)}" if inside else ""
     raise LakeNotFoundError(f"which lake? Name it with --lake or $NANOLAKE_LAKE{found}")
-
-
-def moment(text: str) -> int | datetime:
-    """Read a snapshot's number, or a time; one without a zone is local."""
-    if text.isdecimal():
-        return int(text)
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except ValueError:
-        raise SettingsError(
-            f"--at {text!r} is neither a snapshot's number nor a time such as 2026-11-28T20:00"
-        ) from None
 
 
 def read_settings(

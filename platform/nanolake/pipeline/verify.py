@@ -119,7 +119,10 @@ def _parquet(lake: Lake, file: DataFile, sha256: str | None) -> list[Broken]:
             return []
     except FileNotFoundError:
         text = "missing"
-    remedy = _BACKUP.format(f"tables/{file.table}")
+    remedy = (
+        "put this very file back from a copy of the store, or make the lake anew from an exported "
+        "folder: `nanolake import-lake FOLDER NEW_LAKE`"
+    )
     where = lake.tables.where(file.path)
     return [Broken(what=f"Parquet file of {file.table}", where=where, found=text, remedy=remedy)]
 

@@ -57,6 +57,8 @@ _PARTS = (*_FOLDERS, "catalog", "ledger", ".lock", "lake.json.half", "definition
 _COMMIT_RETRIES = 100
 _SECRET = "nanolake_data"
 _UNSAID = Origin()
+_UNSEALED = (OSError, LakeError, sqlite3.Error)
+"""What may keep files from being hashed after their rows have landed: the next seal does it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,8 +291,7 @@ class Lake:
             except duckdb.Error as error:
                 self.close()  # whatever state it is in, the next commit begins anew
                 raise LakeError(f"nothing was written to {self.where}: {error}") from error
-        # The rows have landed: what cannot be hashed now is left to the next seal.
-        with suppress(OSError, LakeError, sqlite3.Error):
+        with suppress(*_UNSEALED):
             self._seals.add(self.tables, self.data_files(snapshot))
         return snapshot
 
@@ -315,7 +316,8 @@ class Lake:
         """Make tables and views those of this package before asking: the lake may be older."""
         with self.catalog.lock():
             self._open_writer()
-        self.seal()
+        with suppress(*_UNSEALED):
+            self.seal()
 
     def data_files(self, snapshot: int | None = None) -> list[DataFile]:
         """Return the Parquet files that the catalogue names, or those that a snapshot brought."""
