@@ -568,14 +568,15 @@ def _append(
 ) -> int:
     import duckdb
 
-    counts = {name: rows.num_rows for name, rows in tables.items()}
-    info = origin.info(rows=counts, units=unit_keys)
+    counts = {}
     connection.execute("BEGIN")
     try:
         for name, rows in tables.items():
             connection.register("incoming", rows)
-            connection.execute(f'INSERT INTO "{name}" BY NAME SELECT * FROM incoming')
+            done = connection.execute(f'INSERT INTO "{name}" BY NAME SELECT * FROM incoming')
+            counts[name] = int((done.fetchone() or (0,))[0])
             connection.unregister("incoming")
+        info = origin.info(rows=counts, units=unit_keys)
         connection.execute(
             "CALL lake.set_commit_message($author, $message, extra_info => $info)",
             {"author": author(), "message": message, "info": info},
