@@ -22,7 +22,8 @@ from typing import Any
 import pyarrow as pa
 
 from nanolake.contracts import conform
-from nanolake.engines import Engine, Fault, Outcome
+from nanolake.engines import STORE_LOST, Engine, Fault, Outcome
+from nanolake.errors import StoreError
 from nanolake.progress import Progress, silent
 from nanolake.storage import Lake, Unit
 
@@ -160,7 +161,7 @@ def run_jobs(
                 progress(stage, number, len(todo))
         batch.flush()
     finally:
-        lake.ledger.release(batch.open_keys)
+        lake.give_back(batch.open_keys)
     again = bring_back(lake, *current, list(by_key)) if current and claim.done else 0
     return StageReport(
         stage=stage,
@@ -240,7 +241,7 @@ def run_once(
         tables = {name: conform(name, rows) for name, rows in made.items()}
         snapshot = lake.commit(tables, message=f"{stage}: {note}", unit_keys=[key])
     except BaseException:
-        lake.ledger.release([key])
+        lake.give_back([key])
         raise
     wall_s = time.perf_counter() - started
     lake.ledger.finish({key: wall_s}, snapshot)
@@ -275,6 +276,8 @@ class _Committer:
         self._committed_at = self._renewed_at = time.monotonic()
 
     def add(self, outcome: Outcome[Job, Made]) -> None:
+        if outcome.fault is not None and outcome.fault.reason == STORE_LOST:
+            raise StoreError(outcome.fault.message)  # no item's failure: the run stops here
         self._early[outcome.item.key] = outcome
         while self._order and self._order[0] in self._early:
             self._waiting.append(self._early.pop(self._order.popleft()))

@@ -15,6 +15,7 @@ Credentials for S3 never stand in it: they come from where the AWS tools look fo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -29,12 +30,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from nanolake.errors import LakeError, SettingsError
+from nanolake.errors import LakeError, SettingsError, StoreError
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
 _BLOCK_BYTES = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -494,13 +496,32 @@ def _said(where: str) -> Iterator[None]:
     except (NotFoundError, FileNotFoundError):
         raise FileNotFoundError(where) from None
     except (PermissionDeniedError, UnauthenticatedError):
-        raise LakeError(
+        raise StoreError(
             f"{where}: the S3 server refuses these credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE), "
             "or they may not do this"
         ) from None
     except BaseError as error:
         text = str(error).partition("\n\n")[0]
-        raise LakeError(f"{where}: the S3 server does not answer as it should: {text}") from None
+        raise StoreError(f"{where}: the S3 server does not answer as it should: {text}") from None
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether there is no room left: a full disk, a used-up quota, a limit on a file's size."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    text = str(error)
+    return "disk is full" in text or any(os.strerror(number) in text for number in _FULL)
+
+
+@contextmanager
+def room(where: str) -> Iterator[None]:
+    """Turn what a full disk raises into an error of ours."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, StoreError) or not disk_is_full(error):
+            raise
+        raise StoreError(f"{where}: no room left: make room, and run it again to go on") from error
 
 
 def _linked(half: Path, final: Path) -> bool:

@@ -20,8 +20,9 @@ Tables are append-only: a correction is a new row, and the ``*_current`` views c
 from __future__ import annotations
 
 import json
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -30,10 +31,17 @@ from typing import TYPE_CHECKING, Any
 
 from nanolake import __version__
 from nanolake.contracts import conform
-from nanolake.errors import LakeError, LakeNotFoundError, NanolakeError, QueryError, SettingsError
+from nanolake.errors import (
+    LakeError,
+    LakeNotFoundError,
+    NanolakeError,
+    QueryError,
+    SettingsError,
+    StoreError,
+)
 from nanolake.storage import definitions
 from nanolake.storage.catalogs import Catalog, open_catalog, quoted
-from nanolake.storage.folders import Folder, LocalFolder, S3Folder, open_folder
+from nanolake.storage.folders import Folder, LocalFolder, S3Folder, disk_is_full, open_folder
 from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
 from nanolake.storage.ledger import Ledger, owner_name
@@ -47,7 +55,15 @@ _READABLE_FORMATS = (1, 2)
 _LEDGER_TABLE = "work_unit"
 _FOLDERS = ("tables", "pixels", "models", "reports")
 _PARTS = (*_FOLDERS, "catalog", "ledger", ".lock", "lake.json.half", "definitions.sha256")
-_COMMIT_RETRIES = 100
+_RETRY = {
+    "ducklake_max_retry_count": 100,
+    "ducklake_retry_wait_ms": 5,
+    "ducklake_retry_backoff": 1.05,
+}
+"""DuckLake's own, 100 ms and a factor of 1.5, let one of eight writers wait for 15 s."""
+_TRY_AGAIN_S = (0.0, 1.0, 4.0, 10.0)
+"""Waits between the tries of one commit. The first is for writers that were quicker."""
+_HTTP_RETRY = {"http_retries": 6, "http_retry_wait_ms": 200, "http_retry_backoff": 2}
 _SECRET = "nanolake_data"
 At = int | datetime
 """A moment of a lake's history: a snapshot's number, or a time."""
@@ -204,23 +220,64 @@ class Lake:
         attempts = self.ledger.attempts(unit_keys) if unit_keys else {}
         again = any(attempt > 1 for attempt in attempts.values())
         self._require_followed()
-        with self.catalog.lock(shared=not again):
-            keys = self._still_mine(unit_keys)
-            if lost := set(unit_keys) - set(keys):
-                ready = {name: _without(rows, lost) for name, rows in ready.items()}
-                ready = {name: rows for name, rows in ready.items() if rows.num_rows}
-            if not ready and not keys:
-                return None
+        token = uuid.uuid4().hex
+        for wait_s in (*_TRY_AGAIN_S, None):
             try:
-                return _append(self._open_writer(), ready, message, keys)
-            except duckdb.Error as error:
+                with self.catalog.lock(shared=not again):
+                    return self._land(ready, message, unit_keys, token, again=again)
+            except (duckdb.Error, StoreError) as error:
                 self.close()  # whatever state it is in, the next commit begins anew
-                raise LakeError(f"nothing was written to {self.where}: {error}") from error
+                text = f"nothing was written to {self.where}: {error}"
+                if wait_s is None or disk_is_full(error):
+                    raise StoreError(text) from error
+                if not _may_pass(error):
+                    raise LakeError(text) from error
+            again = True  # writers that were quicker are kept out; a commit may have landed
+            time.sleep(wait_s)
+        raise AssertionError("the last try returns or raises")
+
+    def _land(
+        self,
+        ready: Mapping[str, pa.Table],
+        message: str,
+        unit_keys: Sequence[str],
+        token: str,
+        *,
+        again: bool,
+    ) -> int | None:
+        """Commit under the lock what is still this process's to commit."""
+        if again and (snapshot := self._landed(token)) is not None:
+            return snapshot
+        keys = self._still_mine(unit_keys)
+        if lost := set(unit_keys) - set(keys):
+            ready = {name: _without(rows, lost) for name, rows in ready.items()}
+            ready = {name: rows for name, rows in ready.items() if rows.num_rows}
+        if not ready and not keys:
+            return None
+        return _append(self._open_writer(), ready, message, keys, token)
+
+    def give_back(self, keys: Iterable[str]) -> None:
+        """Let go of units that this process claimed and did not finish.
+
+        A commit may have landed although it seemed to fail (the answer was lost, or Ctrl-C came at
+        that moment): its units are done. Where the catalogue cannot be asked, the claims stay, and
+        `recover` settles them when this process is gone or its lease has run out.
+        """
+        mine = set(keys)
+        if not mine:
+            return
+        with suppress(LakeError, QueryError), self.catalog.lock():
+            landed = self._committed(mine)
+            for key, snapshot in landed.items():
+                self.ledger.finish({key: 0.0}, snapshot)
+            self.ledger.release(mine - set(landed))
 
     def follow(self) -> None:
         """Make tables and views those of this package before asking: the lake may be older."""
+        # Loading the extensions takes longer than a commit: others need not wait for it.
+        loaded = None if self._writer else self._connection()
         with self.catalog.lock():
-            self._open_writer()
+            self._open_writer(loaded)
 
     def recover(self) -> tuple[int, int]:
         """Settle what dead processes left claimed; return (found committed, given back)."""
@@ -247,6 +304,14 @@ class Lake:
         again = {key for key, attempt in attempts.items() if attempt > 1}
         committed = self._committed(again) if again else {}
         return [key for key in keys if key in attempts and key not in committed]
+
+    def _landed(self, token: str) -> int | None:
+        """Return the snapshot that a commit of this name has made, if any."""
+        rows = self.query(
+            "SELECT snapshot_id FROM lake.snapshots() WHERE contains(commit_extra_info, $token)",
+            {"token": token},
+        ).to_pylist()
+        return rows[0]["snapshot_id"] if rows else None
 
     def _committed(self, keys: set[str]) -> dict[str, int]:
         rows = self.query(
@@ -281,14 +346,17 @@ class Lake:
         if self._writer is None:
             self.follow()
 
-    def _open_writer(self) -> duckdb.DuckDBPyConnection:
+    def _open_writer(
+        self, loaded: duckdb.DuckDBPyConnection | None = None
+    ) -> duckdb.DuckDBPyConnection:
         """Attach the lake for writing, under the lock; a lake older than the package follows it."""
         if self._writer is None:
-            writer = self._connection()
+            writer = loaded or self._connection()
             # Inlined rows would live in the catalogue, out of reach of plain Parquet readers.
             self._attach(writer, {"DATA_INLINING_ROW_LIMIT": "0"})
             writer.execute("USE lake")
-            writer.execute(f"SET ducklake_max_retry_count = {_COMMIT_RETRIES}")
+            for name, value in _RETRY.items():
+                writer.execute(f"SET {name} = {value}")
             definitions.follow(writer)
             self._writer = writer
         return self._writer
@@ -301,6 +369,8 @@ class Lake:
         s3 = self.data if isinstance(self.data, S3Folder) else None
         connection = _connection((*self.catalog.extensions, *(("httpfs",) if s3 else ())))
         if s3:
+            for name, value in _HTTP_RETRY.items():
+                connection.execute(f"SET {name} = {value}")
             statement = s3.duckdb_secret(_SECRET)
             try:
                 connection.execute(statement)
@@ -375,6 +445,13 @@ def _connection(extensions: Sequence[str]) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether what failed may go well once more: another writer was quicker, or a line was lost."""
+    import duckdb
+
+    return isinstance(error, StoreError | duckdb.TransactionException | duckdb.IOException)
+
+
 def _about(text: bytes, where: str) -> dict[str, Any]:
     """Read a ``lake.json``; raise `LakeError` where it is damaged or of another format."""
     try:
@@ -419,10 +496,11 @@ def _append(
     tables: Mapping[str, pa.Table],
     message: str,
     unit_keys: Sequence[str],
+    token: str = "",
 ) -> int:
     import duckdb
 
-    info = json.dumps({"nanolake": __version__, "units": list(unit_keys)})
+    info = json.dumps({"nanolake": __version__, "units": list(unit_keys), "commit": token})
     connection.execute("BEGIN")
     try:
         for name, rows in tables.items():
