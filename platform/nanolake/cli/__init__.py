@@ -7,13 +7,13 @@ import sys
 
 # The commands appear in the help in the order in which their modules register them.
 # isort: off
-from nanolake.cli import first_look, stages, training, serving, ask
+from nanolake.cli import first_look, stages, retry, training, serving, ask
 
 # isort: on
 from nanolake.cli.app import app
 from nanolake.errors import NanolakeError
 
-__all__ = ["app", "ask", "first_look", "main", "serving", "stages", "training"]
+__all__ = ["app", "ask", "first_look", "main", "retry", "serving", "stages", "training"]
 
 _EXTRAS = {
     "dask": "cluster",
