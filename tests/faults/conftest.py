@@ -97,7 +97,7 @@ def undisturbed(
     lake = Lake.create(tmp_path_factory.mktemp("undisturbed") / "lake")
     lake.close()
     run = Run(lake.root, pictures)
-    assert run.wait() == 0, run.errors()
+    assert run.wait() == 0, run.errors
     found = table_bytes(lake), orphans(lake)
     assert lake.query("FROM micrograph").num_rows == GOOD
     assert lake.query("FROM failure").num_rows == 3
@@ -143,13 +143,12 @@ class Run:
 
     def wait(self) -> int:
         """Read on until the run has ended; return its exit code."""
-        for _ in self._lines:
-            pass
-        return self._process.wait(WAIT_S)
-
-    def errors(self) -> str:
-        self._errors.seek(0)
-        return self._errors.read()
+        with self._lines, self._errors:
+            self.said = self._lines.read()
+            code = self._process.wait(WAIT_S)
+            self._errors.seek(0)
+            self.errors = self._errors.read()
+        return code
 
 
 def table_bytes(lake: Lake) -> dict[str, bytes]:
@@ -160,12 +159,28 @@ def table_bytes(lake: Lake) -> dict[str, bytes]:
         key = [column for column in table.key if column in columns]
         order = ", ".join(f'"{column}"' for column in [*key, *columns])
         listed = ", ".join(f'"{column}"' for column in columns)
-        rows = lake.query(f'SELECT {listed} FROM "{name}" ORDER BY {order}').combine_chunks()
+        rows = lake.query(f'SELECT {listed} FROM "{name}" ORDER BY {order}')
+        # Made anew: how rows came in pieces and what lies below a NULL are nobody's values.
+        rows = pa.Table.from_pylist(rows.to_pylist(), schema=rows.schema)
         sink = io.BytesIO()
         with pa.ipc.new_stream(sink, rows.schema) as stream:
             stream.write_table(rows)
         found[name] = sink.getvalue()
     return found
+
+
+def differences(found: dict[str, bytes], wanted: dict[str, bytes]) -> list[str]:
+    """Return, for each table whose bytes differ, the first row that does."""
+    said = []
+    for name in wanted:
+        if found[name] != wanted[name]:
+            mine, theirs = (pa.ipc.open_stream(one[name]).read_all() for one in (found, wanted))
+            pairs = zip(mine.to_pylist(), theirs.to_pylist(), strict=False)
+            unlike = [
+                {key: (a[key], b[key]) for key in a if a[key] != b[key]} for a, b in pairs if a != b
+            ]
+            said.append(f"{name}: {mine.num_rows} rows for {theirs.num_rows}, {unlike[:1]}")
+    return said
 
 
 def doubled(lake: Lake) -> list[str]:
@@ -237,12 +252,12 @@ class Victim:
         """Run on to the end, and require that nothing is left of what was done to the lake."""
         for _ in range(2):  # the second has nothing to do
             run = self.run()
-            assert run.wait() == 0, run.errors()
+            assert run.wait() == 0, run.errors
         self.require_whole()
 
     def require_whole(self) -> None:
         found = table_bytes(self.lake)
-        assert [name for name in found if found[name] != self.wanted[name]] == []
+        assert differences(found, self.wanted) == []
         assert doubled(self.lake) == []
         for row in self.lake.query("SELECT image_path, pixel_sha256 FROM micrograph").to_pylist():
             assert _sha256(self.lake, row["image_path"]) == row["pixel_sha256"]
@@ -251,8 +266,7 @@ class Victim:
         before = orphans(self.lake)
         if maintained(self.lake):
             assert orphans(self.lake) == []
-            after = table_bytes(self.lake)
-            assert [name for name in after if after[name] != self.wanted[name]] == []
+            assert differences(table_bytes(self.lake), self.wanted) == []
         print(f"{self.profile}: {self.pending.total()} faults survived; {len(before)} files that "
               "no row names, removed by maintain")  # fmt: skip
         self.book.survived.update(self.pending)

@@ -49,25 +49,25 @@ def live_and_die(victim: Any, how: str) -> bool:
     if how in IN_COMMIT:
         run = victim.run(how, 1 if how == "fail" else draw.randint(1, 2))
         code = run.wait()
-        assert code in (0, -9), run.errors()
+        assert code in (0, -9), run.errors
         if code:
             victim.hurt(f"driver killed, {how}")
         return bool(code)
     run = victim.run()
     if not run.steps(draw.randint(1, FEW)):
-        assert run.wait() == 0, run.errors()
+        assert run.wait() == 0, run.errors
         return False
     if how == "worker" and (workers := run.workers()):
         draw.choice(workers).kill()
         victim.hurt("Dask worker killed")
         if not run.steps(draw.randint(1, FEW)):
-            assert run.wait() == 0, run.errors()
+            assert run.wait() == 0, run.errors
             return True
     elif how == "worker":  # there are none any more: shapes are read serially
-        assert run.wait() == 0, run.errors()
+        assert run.wait() == 0, run.errors
         return False
     if not run.steps(draw.randint(0, MORE)):
-        assert run.wait() == 0, run.errors()
+        assert run.wait() == 0, run.errors
         return False
     time.sleep(draw.uniform(0.0, MOST_WAIT_S))
     run.kill()

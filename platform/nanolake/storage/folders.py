@@ -20,6 +20,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 _BLOCK_BYTES = 1 << 20
+_CREATE_AGAIN_S = (1.0, 3.0)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -302,12 +304,19 @@ class S3Folder:
     def create(self, path: str, data: bytes) -> bool:
         from obstore.exceptions import AlreadyExistsError
 
-        with _said(self.where(path)):
+        for wait_s in (*_CREATE_AGAIN_S, None):
             try:
-                self._store.put(self._key(path), data, mode="create")
+                with _said(self.where(path)):
+                    self._store.put(self._key(path), data, mode="create")
             except AlreadyExistsError:
                 return False
-        return True
+            except StoreError:  # the client itself does not repeat what it has sent already
+                if wait_s is None:
+                    raise
+                time.sleep(wait_s)
+            else:
+                return True
+        raise AssertionError("the last try returns or raises")
 
     def exists(self, path: str) -> bool:
         try:
@@ -451,10 +460,11 @@ class S3Folder:
             object.__setattr__(self, name, value)
 
 
+# The waits are drawn at random up to these: a server that is away for 10 s costs nothing but time.
 _RETRY: Any = {
-    "max_retries": 6,
+    "max_retries": 12,
     "backoff": {
-        "init_backoff": timedelta(seconds=0.2),
+        "init_backoff": timedelta(seconds=0.5),
         "max_backoff": timedelta(seconds=5.0),
         "base": 2.0,
     },
@@ -485,6 +495,7 @@ def _no_extra() -> LakeError:
 def _said(where: str) -> Iterator[None]:
     """Turn what the S3 client raises into an error of ours, which never holds a credential."""
     from obstore.exceptions import (
+        AlreadyExistsError,
         BaseError,
         NotFoundError,
         PermissionDeniedError,
@@ -493,6 +504,8 @@ def _said(where: str) -> Iterator[None]:
 
     try:
         yield
+    except AlreadyExistsError:
+        raise
     except (NotFoundError, FileNotFoundError):
         raise FileNotFoundError(where) from None
     except (PermissionDeniedError, UnauthenticatedError):

@@ -39,6 +39,7 @@ Row = Mapping[str, Any] | sqlite3.Row
 _BATCH = 500
 _WAIT_S = 60.0
 _IDLE_S = 30.0
+_REACH_AGAIN_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 def unit_key(*parts: object, code_version: str = __version__) -> str:
@@ -321,19 +322,27 @@ class PostgresDatabase:
             yield connection
 
     def _opened(self, *, autocommit: bool = True) -> Any:
+        """Connect; a server that has been reached before is waited for a few seconds."""
         import psycopg
         from psycopg.rows import dict_row
 
-        try:
-            return psycopg.connect(
-                self.conninfo,
-                autocommit=autocommit,
-                row_factory=dict_row,
-                options=f"-c search_path={self.schema}",
-                connect_timeout=10,
-            )
-        except psycopg.OperationalError as error:
-            raise StoreError(unreachable(self.conninfo, error)) from None
+        for wait_s in (*(_REACH_AGAIN_S if self._idle.reached else ()), None):
+            try:
+                connection = psycopg.connect(
+                    self.conninfo,
+                    autocommit=autocommit,
+                    row_factory=dict_row,
+                    options=f"-c search_path={self.schema}",
+                    connect_timeout=10,
+                )
+            except psycopg.OperationalError as error:
+                if wait_s is None:
+                    raise StoreError(unreachable(self.conninfo, error)) from None
+                time.sleep(wait_s)
+            else:
+                self._idle.reached = True
+                return connection
+        raise AssertionError("the last try returns or raises")
 
     @contextmanager
     def _used(self, connection: Any) -> Iterator[Any]:
@@ -368,6 +377,7 @@ class _Idle:
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, float, Any]] = []
+        self.reached = False
 
     def give(self, connection: Any) -> None:
         self._waiting.append((os.getpid(), time.monotonic(), connection))

@@ -63,6 +63,7 @@ _RETRY = {
 """DuckLake's own, 100 ms and a factor of 1.5, let one of eight writers wait for 15 s."""
 _TRY_AGAIN_S = (0.0, 1.0, 4.0, 10.0)
 """Waits between the tries of one commit. The first is for writers that were quicker."""
+_ASK_AGAIN_S = (1.0, 4.0)
 _HTTP_RETRY = {"http_retries": 6, "http_retry_wait_ms": 200, "http_retry_backoff": 2}
 _SECRET = "nanolake_data"
 At = int | datetime
@@ -190,12 +191,20 @@ class Lake:
         """
         import duckdb
 
-        with self.connect(at) as connection:
+        reached = bool(self._readers)
+        for wait_s in (*(_ASK_AGAIN_S if reached else ()), None):
             try:
-                require_question(connection, sql)
-                return connection.execute(sql, parameters or None).to_arrow_table()
-            except duckdb.Error as error:
-                raise QueryError(f"{error}".strip()) from None
+                with self.connect(at) as connection:
+                    require_question(connection, sql)
+                    return connection.execute(sql, parameters or None).to_arrow_table()
+            except (duckdb.Error, StoreError) as error:
+                if not isinstance(error, StoreError) and not _line_is_lost(error):
+                    raise QueryError(f"{error}".strip()) from None
+                self._close_readers()
+                if wait_s is None:
+                    raise StoreError(f"{self.where} does not answer: {error}".strip()) from None
+            time.sleep(wait_s)
+        raise AssertionError("the last try returns or raises")
 
     def commit(
         self, tables: Mapping[str, Any], *, message: str, unit_keys: Sequence[str] = ()
@@ -291,10 +300,15 @@ class Lake:
 
     def close(self) -> None:
         """Close the connections, if any; the lake may be used again afterwards."""
-        for connection in (self._writer, *self._readers.values()):
-            if connection is not None:
-                connection.close()
-        self._writer, self._readers = None, {}
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+        self._close_readers()
+
+    def _close_readers(self) -> None:
+        for connection in self._readers.values():
+            connection.close()
+        self._readers = {}
 
     def _still_mine(self, keys: Sequence[str]) -> list[str]:
         """Return which units this process still holds and nobody has committed."""
@@ -388,7 +402,7 @@ class Lake:
             connection.execute(self.catalog.attach_lake(options))
         except duckdb.Error as error:
             connection.close()
-            raise self._unattached(str(error)) from None
+            raise self._unattached(error) from None
 
     def _attach_ledger(self, connection: duckdb.DuckDBPyConnection) -> None:
         import duckdb
@@ -397,9 +411,12 @@ class Lake:
             connection.execute(self.catalog.attach_ledger())
         except duckdb.Error as error:
             connection.close()
-            raise self._unattached(str(error)) from None
+            raise self._unattached(error) from None
 
-    def _unattached(self, text: str) -> NanolakeError:
+    def _unattached(self, error: Exception) -> NanolakeError:
+        text = str(error)
+        if _line_is_lost(error):
+            return StoreError(f"the lake at {self.where} cannot be opened: {text}")
         if "snapshot" in text.lower() and ("version" in text or "timestamp" in text.lower()):
             return QueryError(f"the lake has no such moment: {text}")
         return LakeError(f"the lake at {self.where} cannot be opened: {text}")
@@ -450,6 +467,16 @@ def _may_pass(error: Exception) -> bool:
     import duckdb
 
     return isinstance(error, StoreError | duckdb.TransactionException | duckdb.IOException)
+
+
+def _line_is_lost(error: Exception) -> bool:
+    """Whether PostgreSQL or S3 could not be reached, or went away in the middle of an answer."""
+    import duckdb
+
+    if isinstance(error, duckdb.HTTPException):
+        return error.status_code >= 500
+    text = str(error).lower()
+    return isinstance(error, duckdb.IOException) and "connect" in text
 
 
 def _about(text: bytes, where: str) -> dict[str, Any]:
