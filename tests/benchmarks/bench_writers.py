@@ -147,7 +147,12 @@ def look(lake: Lake, wanted: set[str]) -> dict[str, Any]:
     lost += len(wanted - set(done.column("unit_key").to_pylist()))
     snapshots = len(set(done.column("snapshot_id").to_pylist()))
     lake.close()
-    return {"lost": lost, "doubled": doubled, "snapshots": snapshots, "counts_differ": tuple(differ)}
+    return {
+        "lost": lost,
+        "doubled": doubled,
+        "snapshots": snapshots,
+        "counts_differ": tuple(differ),
+    }
 
 
 def addresses(profile: str) -> dict[str, str]:
@@ -171,8 +176,8 @@ def report(found: list[Found], processes: int) -> list[str]:
         f"{load:.1f} at the end. Written by `make bench-writers`.",
         "",
         f"{processes} processes at once, each commit claims a unit, writes two tables in one "
-        "transaction and marks the unit done. Times are of `Lake.commit`, in ms, without each process's first, which also opens "
-        "the lake (its median stands beside); a whole unit is claim, commit and done.",
+        "transaction and marks the unit done. Times are of `Lake.commit`, in ms, without each "
+        "process's first, which also opens the lake (its median stands beside); a whole unit is claim, commit and done.",
         "",
         "| profile | commits | lost | doubled | errors | snapshots | p50 | p99 | max | "
         "first | unit p50 | commits/s |",

@@ -109,9 +109,7 @@ def undisturbed(
 class Run:
     """The driver at work on a lake, in a process group of its own."""
 
-    def __init__(
-        self, root: Path, pictures: Path, *moment: object, **variables: str
-    ) -> None:
+    def __init__(self, root: Path, pictures: Path, *moment: object, **variables: str) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, str(DRIVER), str(root), str(pictures), *map(str, moment)],
@@ -263,12 +261,15 @@ class Victim:
             assert _sha256(self.lake, row["image_path"]) == row["pixel_sha256"]
         for row in self.lake.query("SELECT label_path, label_sha256 FROM segmentation").to_pylist():
             assert _sha256(self.lake, row["label_path"]) == row["label_sha256"]
-        before = orphans(self.lake)
-        if maintained(self.lake):
+        found_orphans = orphans(self.lake)
+        swept = maintained(self.lake)
+        if swept:
             assert orphans(self.lake) == []
             assert differences(table_bytes(self.lake), self.wanted) == []
-        print(f"{self.profile}: {self.pending.total()} faults survived; {len(before)} files that "
-              "no row names, removed by maintain")  # fmt: skip
+        print(
+            f"{self.profile}: {self.pending.total()} faults survived; {len(found_orphans)} files "
+            f"that no row names {'were removed by' if swept else 'wait for'} maintain"
+        )
         self.book.survived.update(self.pending)
         self.pending.clear()
 

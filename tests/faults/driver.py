@@ -1,8 +1,8 @@
 """Runs ingest and segmentation on Dask, shapes serially, and dies at a moment inside a commit.
 
 ``python driver.py LAKE FOLDER [MOMENT NTH]``: a line on standard output for each picture done, so
-that who watches knows when to kill. At the NTH time that MOMENT comes, the process is gone as if the
-machine had lost power (SIGKILL: no ``finally`` runs).
+that who watches knows when to kill. At the NTH time that MOMENT comes, the process is gone as if
+the machine had lost power (SIGKILL: no ``finally`` runs).
 """
 
 from __future__ import annotations

@@ -75,7 +75,9 @@ def test_a_file_that_still_fails_keeps_every_reason_and_comes_right_when_mended(
     report = retry_lake(lake, engine=SERIAL)
     assert [(r.stage, r.done, r.failed, r.skipped) for r in report.stages] == [("ingest", 0, 1, 0)]
     assert report.line().startswith("retry: 0 of 1 came right, 1 still fails in ")
-    assert lake.query("SELECT count(*) AS n FROM lake.snapshots()").to_pylist()[0]["n"] == before + 1
+    assert (
+        lake.query("SELECT count(*) AS n FROM lake.snapshots()").to_pylist()[0]["n"] == before + 1
+    )
     assert reasons(lake) == [("ingest", "truncated")] * 2
     tifffile.imwrite(folder / "3.tif", picture(3))
     report = retry_lake(lake, engine=SERIAL)

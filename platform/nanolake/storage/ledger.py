@@ -317,7 +317,7 @@ class PostgresDatabase:
 
     @contextmanager
     def connect(self, *, autocommit: bool = False) -> Iterator[Any]:
-        """Give a connection whose names are the schema's; raise `StoreError` where there is none."""
+        """Give a connection whose names are the schema's; `StoreError` where there is none."""
         with self._used(self._opened(autocommit=autocommit)) as connection, connection:
             yield connection
 

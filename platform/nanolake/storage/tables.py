@@ -470,13 +470,14 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _line_is_lost(error: Exception) -> bool:
-    """Whether PostgreSQL or S3 could not be reached, or went away in the middle of an answer."""
+    """Whether the place could not be reached, or went away in the middle of an answer."""
     import duckdb
 
     if isinstance(error, duckdb.HTTPException):
         return error.status_code >= 500
     text = str(error).lower()
-    return isinstance(error, duckdb.IOException) and "connect" in text
+    lost = isinstance(error, duckdb.IOException) and "connect" in text
+    return lost or "disk i/o error" in text  # SQLite's, of a full or failing disk
 
 
 def _about(text: bytes, where: str) -> dict[str, Any]:
@@ -545,5 +546,6 @@ def _append(
         raise
     # This connection's own: another writer's may be newer by now.
     row = connection.execute("FROM lake.last_committed_snapshot()").fetchone()
-    assert row is not None and row[0] is not None
+    assert row is not None
+    assert row[0] is not None
     return int(row[0])
