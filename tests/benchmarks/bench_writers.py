@@ -177,7 +177,8 @@ def report(found: list[Found], processes: int) -> list[str]:
         "",
         f"{processes} processes at once, each commit claims a unit, writes two tables in one "
         "transaction and marks the unit done. Times are of `Lake.commit`, in ms, without each "
-        "process's first, which also opens the lake (its median stands beside); a whole unit is claim, commit and done.",
+        "process's first, which also opens the lake (its median stands beside); a whole unit is "
+        "claim, commit and done.",
         "",
         "| profile | commits | lost | doubled | errors | snapshots | p50 | p99 | max | "
         "first | unit p50 | commits/s |",
