@@ -13,7 +13,7 @@ SHEET  ?=
 LINKS  := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 UV     := $(if $(LINKS),UV_FIND_LINKS="$(LINKS)") $(BIN)/uv
 
-.PHONY: help setup lock demo services services-stop test test-slow lint format docs bench bench-segmentation bench-features bench-pipeline bench-inference bench-shape bench-groups bench-classify bench-learning-curve clean
+.PHONY: help setup lock demo services services-stop test test-slow test-faults lint format docs bench bench-segmentation bench-features bench-pipeline bench-inference bench-shape bench-groups bench-classify bench-learning-curve bench-writers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -51,6 +51,10 @@ test: setup ## the fast tests (over both profiles of a lake where `make services
 test-slow: setup ## the slow tests: clusters, trainings, killed runs
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow
 
+test-faults: setup ## kill runs, fill the disk, cut the lines; eight writers at once (about 15 minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -s tests/faults/test_campaign.py tests/faults/test_full_disk.py tests/faults/test_lost_line.py
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_writers.py --no-page
+
 lint: setup ## style, types, import rules, generated files
 	@test ! -e platform/__init__.py || { echo "remove platform/__init__.py"; exit 1; }
 	@$(BIN)/ruff check .
@@ -70,7 +74,7 @@ docs: setup ## write the data dictionary, the columns by version and the job set
 
 bench: setup bench-segmentation bench-features bench-pipeline bench-inference bench-groups bench-classify ## measure, and write tests/benchmarks/results/
 
-bench-segmentation bench-features bench-pipeline bench-inference bench-shape bench-groups bench-classify bench-learning-curve: bench-%: setup
+bench-segmentation bench-features bench-pipeline bench-inference bench-shape bench-groups bench-classify bench-learning-curve bench-writers: bench-%: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_$(subst -,_,$*).py
 
 clean: ## remove .venv, the demo and caches

@@ -4,4 +4,4 @@ Importing the package does nothing but name its version; every heavy engine is i
 is used.
 """
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

@@ -27,6 +27,13 @@ class LakeError(NanolakeError, RuntimeError):
     """The lake cannot be opened, read or written."""
 
 
+class StoreError(LakeError):
+    """The place where a lake lies cannot be reached, or holds no more: no file is to blame.
+
+    A run stops at it, and goes on later where it stopped.
+    """
+
+
 class LakeNotFoundError(LakeError, FileNotFoundError):
     """There is no lake at the given place."""
 

@@ -18,10 +18,10 @@ from nanolake.pipeline import work
 from nanolake.pipeline.describe import describe_lake
 from nanolake.pipeline.ingest import ingest, read_source
 from nanolake.pipeline.segment import segment_lake
-from nanolake.storage import ImageStore, Lake, Ledger
+from nanolake.storage import ImageStore, Lake, Ledger, definitions
 
 MOMENTS: dict[str, tuple[Any, str]] = {
-    "create": (Lake, "_create_tables"),
+    "create": (definitions, "_define"),
     "pixels": (ImageStore, "write"),
     "labels": (ImageStore, "write_labels"),
     "claim": (Ledger, "claim"),

@@ -7,7 +7,7 @@ import sys
 
 # The commands appear in the help in the order in which their modules register them.
 # isort: off
-from nanolake.cli import first_look, stages, training, serving, ask, history, backup
+from nanolake.cli import first_look, stages, retry, training, serving, ask, history, backup
 
 # isort: on
 from nanolake.cli.app import app
@@ -20,6 +20,7 @@ __all__ = [
     "first_look",
     "history",
     "main",
+    "retry",
     "serving",
     "stages",
     "training",

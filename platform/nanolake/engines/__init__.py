@@ -5,10 +5,10 @@ Dask and Ray are separate pools that meet only in storage.
 
 from __future__ import annotations
 
-from nanolake.engines.protocol import Engine, Fault, Outcome, Task
+from nanolake.engines.protocol import STORE_LOST, Engine, Fault, Outcome, Task
 from nanolake.errors import SettingsError
 
-__all__ = ["ENGINES", "Engine", "Fault", "Outcome", "Task", "open_engine"]
+__all__ = ["ENGINES", "STORE_LOST", "Engine", "Fault", "Outcome", "Task", "open_engine"]
 
 ENGINES = ("serial", "dask", "ray")
 

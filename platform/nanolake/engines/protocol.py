@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from nanolake.errors import NanolakeError, PictureError
+from nanolake.errors import NanolakeError, PictureError, StoreError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Needs = TypeVar("Needs", contravariant=True)
 Gives = TypeVar("Gives", covariant=True)
+
+
+STORE_LOST = "store_lost"
+"""Reason of a fault that is not the item's: the lake's place was out of reach, or full."""
 
 
 class Task(Protocol[Needs, Gives]):
@@ -122,6 +126,8 @@ def describe(error: BaseException) -> Fault:
     """Return what is to be recorded of an error: our own without a trace, a defect with one."""
     if isinstance(error, PictureError):
         return Fault(reason=error.reason, message=str(error))
+    if isinstance(error, StoreError):
+        return Fault(reason=STORE_LOST, message=str(error))
     if isinstance(error, NanolakeError):
         return Fault(reason=type(error).__name__, message=str(error))
     if isinstance(error, MemoryError):

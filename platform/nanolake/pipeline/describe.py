@@ -7,7 +7,7 @@ What was described without is refined by a unit of its own; nothing is predicted
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,20 +131,21 @@ def describe_lake(
     progress: Progress = silent,
     retry_failed: bool = False,
     on_forecast: Callable[[Forecast], None] | None = None,
+    only: Collection[str] | None = None,
 ) -> StageReport:
     """Describe every current particle that this model has not described yet.
 
     ``weights`` None means the lake's champion, or the shipped network where there is none. With
     ``settings.refine``, particles that were described without are refined as well.
     ``on_forecast`` is told the memory that it will need before it starts, where there is anything
-    to do.
+    to do. ``only`` names the units to look at; None means all.
     """
     lake.follow()
     settings = settings or DescribeSettings()
     chosen = weights or champion(lake)
     content = read_weights(chosen) if chosen else None
     model_id = ShapePredictor(content).model_id
-    jobs = _jobs(lake, model_id, refine=settings.refine)
+    jobs = _named(_jobs(lake, model_id, refine=settings.refine), only)
     if on_forecast is not None:
         units = {job.key: job.item.segmentation_id for job in jobs}
         found = describe_forecast(lake, units, workers=engine.workers, retry_failed=retry_failed)
@@ -168,11 +169,22 @@ def describe_lake(
         shown_rows=("shape_prediction", *refined),
         **common,
     )
-    missing = _unrefined(lake, model_id) if settings.refine else []
+    missing = _named(_unrefined(lake, model_id), only) if settings.refine else []
     if not missing:
         return report
     later = run_jobs(lake, engine, task, missing, shown_rows=refined, **common)
     return _joined(report, later)
+
+
+def describe_units(lake: Lake, weights: Path | None = None) -> set[str]:
+    """Return the keys of what there is to describe with these weights, done or not."""
+    model_id = ShapePredictor(weights or champion(lake)).model_id
+    jobs = [*_jobs(lake, model_id, refine=True), *_unrefined(lake, model_id)]
+    return {job.key for job in jobs}
+
+
+def _named(jobs: list[Job], only: Collection[str] | None) -> list[Job]:
+    return [job for job in jobs if only is None or job.key in only]
 
 
 def _joined(report: StageReport, later: StageReport) -> StageReport:

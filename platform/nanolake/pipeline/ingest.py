@@ -116,13 +116,35 @@ def ingest(
     """Bring every picture of a sheet into the lake; bad files become rows in ``failure``."""
     settings, run_id = settings or IngestSettings(), run_id or new_run_id()
     _write_experiments(lake, sheet, Origin(step=STAGE, run_id=run_id))
+    return ingest_jobs(
+        lake,
+        [job for entry in sheet.experiments for job in _jobs(entry, settings)],
+        settings,
+        engine=engine,
+        run_id=run_id,
+        progress=progress,
+        retry_failed=retry_failed,
+    )
+
+
+def ingest_jobs(
+    lake: Lake,
+    jobs: Sequence[Job],
+    settings: IngestSettings,
+    *,
+    engine: Engine,
+    run_id: str | None = None,
+    progress: Progress = silent,
+    retry_failed: bool = False,
+) -> StageReport:
+    """Read single files into experiments that the lake knows."""
     return run_jobs(
         lake,
         engine,
         IngestTask(pixels_root=lake.images.url, settings=settings),
-        [job for entry in sheet.experiments for job in _jobs(entry, settings)],
+        jobs,
         stage=STAGE,
-        run_id=run_id,
+        run_id=run_id or new_run_id(),
         settings=settings.fingerprint(),
         keep=_Newcomers(lake),
         current=("micrograph", "micrograph_id"),
@@ -165,26 +187,32 @@ def ingest_file(item: IngestItem, store: ImageStore, settings: IngestSettings) -
 
 def _jobs(entry: ExperimentEntry, settings: IngestSettings) -> Iterator[Job]:
     for source in entry.sources:
-        path = source.path.resolve()
-        key = unit_key(
-            STAGE,
-            *_seen_as(path),
-            entry.experiment_id,
-            source.pixel_size_nm,
-            settings.fingerprint(),
-        )
-        yield _job(entry, str(path), key, pixel_size_nm=source.pixel_size_nm)
+        yield file_job(source.path, entry.experiment_id, source.pixel_size_nm, settings)
     for missing in entry.missing:
-        key = unit_key(STAGE, "missing", missing.path, entry.experiment_id)
-        yield _job(entry, missing.path, key, missing=missing.message)
+        yield missing_job(missing.path, entry.experiment_id, missing.message)
 
 
-def _job(entry: ExperimentEntry, path: str, key: str, **item: Any) -> Job:
+def file_job(
+    path: Path, experiment_id: str, pixel_size_nm: float | None, settings: IngestSettings
+) -> Job:
+    """Return the job of reading a file as it lies there now."""
+    path = path.resolve()
+    key = unit_key(STAGE, *_seen_as(path), experiment_id, pixel_size_nm, settings.fingerprint())
+    return _job(experiment_id, str(path), key, pixel_size_nm=pixel_size_nm)
+
+
+def missing_job(path: str, experiment_id: str, message: str) -> Job:
+    """Return the job of a file that a sheet names and nobody finds: it fails."""
+    key = unit_key(STAGE, "missing", path, experiment_id)
+    return _job(experiment_id, path, key, missing=message)
+
+
+def _job(experiment_id: str, path: str, key: str, **item: Any) -> Job:
     return Job(
         key=key,
         subject=path,
-        experiment_id=entry.experiment_id,
-        item=IngestItem(path=path, experiment_id=entry.experiment_id, unit_key=key, **item),
+        experiment_id=experiment_id,
+        item=IngestItem(path=path, experiment_id=experiment_id, unit_key=key, **item),
     )
 
 

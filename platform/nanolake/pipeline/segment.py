@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -107,16 +107,17 @@ def segment_lake(
     run_id: str | None = None,
     progress: Progress = silent,
     retry_failed: bool = False,
+    only: Collection[str] | None = None,
     on_forecast: Callable[[Forecast], None] | None = None,
 ) -> StageReport:
     """Segment and measure every micrograph that these settings have not met yet.
 
     ``on_forecast`` is told the memory that it will need before it starts, where there is anything
-    to do; it may raise to stop the run.
+    to do; it may raise to stop the run. ``only`` names the units to look at; None means all.
     """
     settings = settings or SegmentSettings()
     way = segmentation_run_id(settings)
-    jobs = _jobs(lake, way)
+    jobs = [job for job in _jobs(lake, way) if only is None or job.key in only]
     if on_forecast is not None:
         units = {job.key: job.item.micrograph_id for job in jobs}
         found = forecast(lake, settings, units, workers=engine.workers, retry_failed=retry_failed)
@@ -137,6 +138,11 @@ def segment_lake(
         retry_failed=retry_failed,
         shown_rows=("particle",),
     )
+
+
+def segment_units(lake: Lake, settings: SegmentSettings) -> set[str]:
+    """Return the keys of what there is to segment with these settings, done or not."""
+    return {job.key for job in _jobs(lake, segmentation_run_id(settings))}
 
 
 def segmentation_run_id(settings: SegmentSettings) -> str:

@@ -22,7 +22,8 @@ from typing import Any
 import pyarrow as pa
 
 from nanolake.contracts import conform
-from nanolake.engines import Engine, Fault, Outcome
+from nanolake.engines import STORE_LOST, Engine, Fault, Outcome
+from nanolake.errors import StoreError
 from nanolake.progress import Progress, silent
 from nanolake.storage import Lake, Origin, Unit
 
@@ -163,7 +164,7 @@ def run_jobs(
                 progress(stage, number, len(todo))
         batch.flush()
     finally:
-        lake.ledger.release(batch.open_keys)
+        lake.give_back(batch.open_keys)
     keys = list(by_key)
     again = bring_back(lake, *current, keys, origin) if current and claim.done else 0
     return StageReport(
@@ -251,7 +252,7 @@ def run_once(
         message = f"{stage}: {note}"
         snapshot = lake.commit(tables, message=message, unit_keys=[key], origin=origin)
     except BaseException:
-        lake.ledger.release([key])
+        lake.give_back([key])
         raise
     wall_s = time.perf_counter() - started
     lake.ledger.finish({key: wall_s}, snapshot)
@@ -287,6 +288,8 @@ class _Committer:
         self._committed_at = self._renewed_at = time.monotonic()
 
     def add(self, outcome: Outcome[Job, Made]) -> None:
+        if outcome.fault is not None and outcome.fault.reason == STORE_LOST:
+            raise StoreError(outcome.fault.message)  # no item's failure: the run stops here
         self._early[outcome.item.key] = outcome
         while self._order and self._order[0] in self._early:
             self._waiting.append(self._early.pop(self._order.popleft()))

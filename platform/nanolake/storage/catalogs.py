@@ -23,6 +23,8 @@ from nanolake.errors import LakeError, SettingsError
 from nanolake.storage.ledger import Ledger, Numbered, PostgresDatabase, Session
 
 LOCK_TIMEOUT_S = 300.0
+_POLL_S = 0.01
+"""The longer it is, the more often who has just had the file lock gets it again."""
 DEFAULT_SCHEMA = "nanolake"
 _METADATA = "__ducklake_metadata_lake"  # DuckLake's name for what lies behind `lake`
 _STUCK = "is a run stuck? `nanolake status` names the owners of open work"
@@ -132,7 +134,8 @@ class SqliteCatalog:
         """One writer at a time, ``shared`` or not: SQLite stalls for seconds under four writers."""
         from filelock import FileLock, Timeout
 
-        lock = FileLock(str(self.root / ".lock"), timeout=LOCK_TIMEOUT_S)
+        path = str(self.root / ".lock")
+        lock = FileLock(path, timeout=LOCK_TIMEOUT_S, poll_interval=_POLL_S)
         try:
             lock.acquire()
         except Timeout:

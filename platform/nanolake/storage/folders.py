@@ -15,10 +15,12 @@ Credentials for S3 never stand in it: they come from where the AWS tools look fo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -29,12 +31,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from nanolake.errors import LakeError, SettingsError
+from nanolake.errors import LakeError, SettingsError, StoreError
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
 _BLOCK_BYTES = 1 << 20
+_CREATE_AGAIN_S = (1.0, 3.0)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,12 +344,19 @@ class S3Folder:
     def create(self, path: str, data: bytes) -> bool:
         from obstore.exceptions import AlreadyExistsError
 
-        with _said(self.where(path)):
+        for wait_s in (*_CREATE_AGAIN_S, None):
             try:
-                self._store.put(self._key(path), data, mode="create")
+                with _said(self.where(path)):
+                    self._store.put(self._key(path), data, mode="create")
             except AlreadyExistsError:
                 return False
-        return True
+            except StoreError:  # the client itself does not repeat what it has sent already
+                if wait_s is None:
+                    raise
+                time.sleep(wait_s)
+            else:
+                return True
+        raise AssertionError("the last try returns or raises")
 
     def exists(self, path: str) -> bool:
         try:
@@ -536,10 +547,11 @@ class S3Folder:
             object.__setattr__(self, name, value)
 
 
+# The waits are drawn at random up to these: a server that is away for 10 s costs nothing but time.
 _RETRY: Any = {
-    "max_retries": 6,
+    "max_retries": 12,
     "backoff": {
-        "init_backoff": timedelta(seconds=0.2),
+        "init_backoff": timedelta(seconds=0.5),
         "max_backoff": timedelta(seconds=5.0),
         "base": 2.0,
     },
@@ -585,6 +597,7 @@ def _no_extra() -> LakeError:
 def _said(where: str) -> Iterator[None]:
     """Turn what the S3 client raises into an error of ours, which never holds a credential."""
     from obstore.exceptions import (
+        AlreadyExistsError,
         BaseError,
         NotFoundError,
         PermissionDeniedError,
@@ -593,16 +606,37 @@ def _said(where: str) -> Iterator[None]:
 
     try:
         yield
+    except AlreadyExistsError:
+        raise
     except (NotFoundError, FileNotFoundError):
         raise FileNotFoundError(where) from None
     except (PermissionDeniedError, UnauthenticatedError):
-        raise LakeError(
+        raise StoreError(
             f"{where}: the S3 server refuses these credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE), "
             "or they may not do this"
         ) from None
     except BaseError as error:
         text = str(error).partition("\n\n")[0]
-        raise LakeError(f"{where}: the S3 server does not answer as it should: {text}") from None
+        raise StoreError(f"{where}: the S3 server does not answer as it should: {text}") from None
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether there is no room left: a full disk, a used-up quota, a limit on a file's size."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    text = str(error)
+    return "disk is full" in text or any(os.strerror(number) in text for number in _FULL)
+
+
+@contextmanager
+def room(where: str) -> Iterator[None]:
+    """Turn what a full disk raises into an error of ours."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, StoreError) or not disk_is_full(error):
+            raise
+        raise StoreError(f"{where}: no room left: make room, and run it again to go on") from error
 
 
 def _linked(half: Path, final: Path) -> bool:

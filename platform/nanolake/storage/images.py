@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.errors import LakeError
-from nanolake.storage.folders import Folder, LocalFolder, open_folder
+from nanolake.storage.folders import Folder, LocalFolder, open_folder, room
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -87,8 +87,9 @@ class ImageStore:
         """
         image = f"{experiment_id}.zarr/{micrograph_id}"
         ome = multiscales(micrograph_id, pixel_size_nm)
-        self._require_root(experiment_id)
-        return self._write_once(image, pixels, ome)
+        with room(self.where(image)):
+            self._require_root(experiment_id)
+            return self._write_once(image, pixels, ome)
 
     def write_labels(
         self,
@@ -104,8 +105,9 @@ class ImageStore:
         if not self.folder.exists(f"{image}/zarr.json"):
             raise _missing(self.where(image))
         ome = label_multiscales(run_id, pixel_size_nm)
-        stored = self._write_once(f"{image}/labels/{run_id}", labels, ome)
-        self._list_labels(f"{image}/labels")
+        with room(self.where(image)):
+            stored = self._write_once(f"{image}/labels/{run_id}", labels, ome)
+            self._list_labels(f"{image}/labels")
         return stored
 
     def read(self, path: str) -> NDArray[Any]:

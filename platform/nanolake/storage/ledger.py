@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import select
 import socket
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from typing import Any, Protocol
 
 from nanolake import __version__
 from nanolake.contracts import get_table
-from nanolake.errors import LakeError
+from nanolake.errors import StoreError
 
 LEASE_S = 600.0
 BESIDE = ("work_unit", "data_file")
@@ -38,6 +40,8 @@ _POSTGRES_TYPES = {
 Row = Mapping[str, Any] | sqlite3.Row
 _BATCH = 500
 _WAIT_S = 60.0
+_IDLE_S = 30.0
+_REACH_AGAIN_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 def unit_key(*parts: object, code_version: str = __version__) -> str:
@@ -327,9 +331,11 @@ class SqliteDatabase:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):  # full, locked, not to be written to
+                raise StoreError(f"the ledger {self.path} cannot be written: {error}") from error
             raise
         finally:
             connection.close()
@@ -355,39 +361,101 @@ class PostgresDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        with self.connect() as connection:  # commits at the end, or rolls back
-            connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.schema])
-            yield Numbered(connection.cursor())
+        """To connect takes longer than all statements of a transaction: a connection is kept."""
+        with self._used(self._idle.take() or self._opened()) as connection:
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.schema])
+                yield Numbered(connection.cursor())
+            self._idle.give(connection)
 
     @contextmanager
     def connect(self, *, autocommit: bool = False) -> Iterator[Any]:
-        """Give a connection whose names are the schema's; raise `LakeError` where there is none."""
+        """Give a connection whose names are the schema's; `StoreError` where there is none."""
+        with self._used(self._opened(autocommit=autocommit)) as connection, connection:
+            yield connection
+
+    def _opened(self, *, autocommit: bool = True) -> Any:
+        """Connect; a server that has been reached before is waited for a few seconds."""
         import psycopg
         from psycopg.rows import dict_row
 
+        for wait_s in (*(_REACH_AGAIN_S if self._idle.reached else ()), None):
+            try:
+                connection = psycopg.connect(
+                    self.conninfo,
+                    autocommit=autocommit,
+                    row_factory=dict_row,
+                    options=f"-c search_path={self.schema}",
+                    connect_timeout=10,
+                )
+            except psycopg.OperationalError as error:
+                if wait_s is None:
+                    raise StoreError(unreachable(self.conninfo, error)) from None
+                time.sleep(wait_s)
+            else:
+                self._idle.reached = True
+                return connection
+        raise AssertionError("the last try returns or raises")
+
+    @contextmanager
+    def _used(self, connection: Any) -> Iterator[Any]:
+        """Close the connection where anything goes wrong, and say what in our words."""
+        import psycopg
+
         try:
-            connection = psycopg.connect(
-                self.conninfo,
-                autocommit=autocommit,
-                row_factory=dict_row,
-                options=f"-c search_path={self.schema}",
-                connect_timeout=10,
-            )
-        except psycopg.OperationalError as error:
-            raise LakeError(unreachable(self.conninfo, error)) from None
-        try:
-            with connection:
-                yield connection
-        except psycopg.OperationalError as error:
+            yield connection
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, psycopg.OperationalError):
+                raise
             if isinstance(error, psycopg.errors.LockNotAvailable):
                 raise
-            raise LakeError(unreachable(self.conninfo, error)) from None
+            raise StoreError(unreachable(self.conninfo, error)) from None
+
+    @cached_property
+    def _idle(self) -> _Idle:
+        idle = _Idle()
+        weakref.finalize(self, idle.close)
+        return idle
 
     @cached_property
     def _behind_s(self) -> float:
         with self.connect() as connection:
             row = connection.execute("SELECT extract(epoch FROM clock_timestamp()) AS s").fetchone()
         return float(row["s"]) - time.time()
+
+
+class _Idle:
+    """Connections of this process that wait for their next transaction."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, float, Any]] = []
+        self.reached = False
+
+    def give(self, connection: Any) -> None:
+        self._waiting.append((os.getpid(), time.monotonic(), connection))
+
+    def take(self) -> Any | None:
+        """Return one that is as good as new, or None.
+
+        A server that went away has closed it, which makes it readable; one that waited for long
+        may have been cut off without a word. A parent process's is the parent's to close.
+        """
+        while self._waiting:
+            process, since, connection = self._waiting.pop()
+            if process != os.getpid():
+                continue
+            fresh = time.monotonic() - since < _IDLE_S
+            if fresh and not select.select([connection.fileno()], [], [], 0)[0]:
+                return connection
+            connection.close()
+        return None
+
+    def close(self) -> None:
+        while self._waiting:
+            process, _, connection = self._waiting.pop()
+            if process == os.getpid():
+                connection.close()
 
 
 class Numbered:

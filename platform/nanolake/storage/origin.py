@@ -26,9 +26,23 @@ class Origin:
     settings: str | None = None
     """Hash of the settings, or of what else the step was told."""
 
-    def info(self, *, rows: Mapping[str, int] | None = None, units: Sequence[str] = ()) -> str:
-        """Return a snapshot's extra information: ``rows`` by table, and the ``units``' keys."""
-        about = {"step": self.step, "run": self.run_id, "settings": self.settings}
+    def info(
+        self,
+        *,
+        rows: Mapping[str, int] | None = None,
+        units: Sequence[str] = (),
+        token: str | None = None,
+    ) -> str:
+        """Return a snapshot's extra information: ``rows`` by table, and the ``units``' keys.
+
+        By its ``token`` a commit is found again whose answer was lost.
+        """
+        about = {
+            "step": self.step,
+            "run": self.run_id,
+            "settings": self.settings,
+            "commit": token or None,
+        }
         known = {name: value for name, value in about.items() if value is not None}
         return json.dumps(
             {"nanolake": __version__, **known, "rows": dict(rows or {}), "units": list(units)}

@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,10 +33,17 @@ from typing import TYPE_CHECKING, Any
 
 from nanolake import __version__
 from nanolake.contracts import arrow_schema, conform
-from nanolake.errors import LakeError, LakeNotFoundError, NanolakeError, QueryError, SettingsError
+from nanolake.errors import (
+    LakeError,
+    LakeNotFoundError,
+    NanolakeError,
+    QueryError,
+    SettingsError,
+    StoreError,
+)
 from nanolake.storage import definitions
 from nanolake.storage.catalogs import Catalog, open_catalog, quoted
-from nanolake.storage.folders import Folder, LocalFolder, S3Folder, open_folder
+from nanolake.storage.folders import Folder, LocalFolder, S3Folder, disk_is_full, open_folder
 from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
 from nanolake.storage.ledger import BESIDE, Ledger
@@ -54,7 +62,16 @@ FORMAT_VERSION = 2
 _READABLE_FORMATS = (1, 2)
 _FOLDERS = ("tables", "pixels", "models", "reports")
 _PARTS = (*_FOLDERS, "catalog", "ledger", ".lock", "lake.json.half", "definitions.sha256")
-_COMMIT_RETRIES = 100
+_RETRY = {
+    "ducklake_max_retry_count": 100,
+    "ducklake_retry_wait_ms": 5,
+    "ducklake_retry_backoff": 1.05,
+}
+"""DuckLake's own, 100 ms and a factor of 1.5, let one of eight writers wait for 15 s."""
+_TRY_AGAIN_S = (0.0, 1.0, 4.0, 10.0)
+"""Waits between the tries of one commit. The first is for writers that were quicker."""
+_ASK_AGAIN_S = (1.0, 4.0)
+_HTTP_RETRY = {"http_retries": 6, "http_retry_wait_ms": 200, "http_retry_backoff": 2}
 _SECRET = "nanolake_data"
 _UNSAID = Origin()
 _UNSEALED = (OSError, LakeError, sqlite3.Error)
@@ -219,12 +236,22 @@ class Lake:
         """
         import duckdb
 
-        with self.connect(at) as connection:
+        reached = bool(self._readers)
+        for wait_s in (*(_ASK_AGAIN_S if reached else ()), None):
             try:
-                require_question(connection, sql)
-                return connection.execute(sql, parameters or None).to_arrow_table()
-            except duckdb.Error as error:
-                raise QueryError(f"{error}".strip()) from None
+                with self.connect(at) as connection:
+                    require_question(connection, sql)
+                    return connection.execute(sql, parameters or None).to_arrow_table()
+            except (duckdb.Error, StoreError) as error:
+                # DuckDB's internal errors so far were races of its threads: gone the next time.
+                passing = isinstance(error, StoreError | duckdb.InternalException)
+                if not passing and not _line_is_lost(error):
+                    raise QueryError(f"{error}".strip()) from None
+                self._close_readers()
+                if wait_s is None:
+                    raise StoreError(f"{self.where} does not answer: {error}".strip()) from None
+            time.sleep(wait_s)
+        raise AssertionError("the last try returns or raises")
 
     @contextmanager
     def stream(
@@ -279,21 +306,46 @@ class Lake:
         attempts = self.ledger.attempts(unit_keys) if unit_keys else {}
         again = any(attempt > 1 for attempt in attempts.values())
         self._require_followed()
-        with self.catalog.lock(shared=not again):
-            keys = self._still_mine(unit_keys)
-            if lost := set(unit_keys) - set(keys):
-                ready = {name: _without(rows, lost) for name, rows in ready.items()}
-                ready = {name: rows for name, rows in ready.items() if rows.num_rows}
-            if not ready and not keys:
-                return None
+        token = uuid.uuid4().hex
+        for wait_s in (*_TRY_AGAIN_S, None):
             try:
-                snapshot = _append(self._open_writer(), ready, message, keys, origin)
-            except duckdb.Error as error:
+                with self.catalog.lock(shared=not again):
+                    snapshot = self._land(ready, message, unit_keys, origin, token, again=again)
+                break
+            except (duckdb.Error, StoreError) as error:
                 self.close()  # whatever state it is in, the next commit begins anew
-                raise LakeError(f"nothing was written to {self.where}: {error}") from error
-        with suppress(*_UNSEALED):
-            self._seals.add(self.tables, self.data_files(snapshot))
+                text = f"nothing was written to {self.where}: {error}"
+                if wait_s is None or disk_is_full(error):
+                    raise StoreError(text) from error
+                if not _may_pass(error):
+                    raise LakeError(text) from error
+            again = True  # writers that were quicker are kept out; a commit may have landed
+            time.sleep(wait_s)
+        if snapshot is not None:
+            with suppress(*_UNSEALED):
+                self._seals.add(self.tables, self.data_files(snapshot))
         return snapshot
+
+    def _land(
+        self,
+        ready: Mapping[str, pa.Table],
+        message: str,
+        unit_keys: Sequence[str],
+        origin: Origin,
+        token: str,
+        *,
+        again: bool,
+    ) -> int | None:
+        """Commit under the lock what is still this process's to commit."""
+        if again and (snapshot := self._landed(token)) is not None:
+            return snapshot
+        keys = self._still_mine(unit_keys)
+        if lost := set(unit_keys) - set(keys):
+            ready = {name: _without(rows, lost) for name, rows in ready.items()}
+            ready = {name: rows for name, rows in ready.items() if rows.num_rows}
+        if not ready and not keys:
+            return None
+        return _append(self._open_writer(), ready, message, keys, origin, token)
 
     def fill(self, tables: Mapping[str, Iterator[pa.Table]], *, message: str) -> int:
         """Append rows that come in batches to many tables, all in one transaction.
@@ -312,10 +364,28 @@ class Lake:
                 self.close()
                 raise LakeError(f"nothing was written to {self.where}: {error}") from error
 
+    def give_back(self, keys: Iterable[str]) -> None:
+        """Let go of units that this process claimed and did not finish.
+
+        A commit may have landed although it seemed to fail (the answer was lost, or Ctrl-C came at
+        that moment): its units are done. Where the catalogue cannot be asked, the claims stay, and
+        `recover` settles them when this process is gone or its lease has run out.
+        """
+        mine = set(keys)
+        if not mine:
+            return
+        with suppress(LakeError, QueryError), self.catalog.lock():
+            landed = self._committed(mine)
+            for key, snapshot in landed.items():
+                self.ledger.finish({key: 0.0}, snapshot)
+            self.ledger.release(mine - set(landed))
+
     def follow(self) -> None:
         """Make tables and views those of this package before asking: the lake may be older."""
+        # Loading the extensions takes longer than a commit: others need not wait for it.
+        loaded = None if self._writer else self._connection()
         with self.catalog.lock():
-            self._open_writer()
+            self._open_writer(loaded)
         with suppress(*_UNSEALED):
             self.seal()
 
@@ -367,10 +437,15 @@ class Lake:
 
     def close(self) -> None:
         """Close the connections, if any; the lake may be used again afterwards."""
-        for connection in (self._writer, *self._readers.values()):
-            if connection is not None:
-                connection.close()
-        self._writer, self._readers = None, {}
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+        self._close_readers()
+
+    def _close_readers(self) -> None:
+        for connection in self._readers.values():
+            connection.close()
+        self._readers = {}
 
     def _still_mine(self, keys: Sequence[str]) -> list[str]:
         """Return which units this process still holds and nobody has committed."""
@@ -380,6 +455,14 @@ class Lake:
         again = {key for key, attempt in attempts.items() if attempt > 1}
         committed = self._committed(again) if again else {}
         return [key for key in keys if key in attempts and key not in committed]
+
+    def _landed(self, token: str) -> int | None:
+        """Return the snapshot that a commit of this name has made, if any."""
+        rows = self.query(
+            "SELECT snapshot_id FROM lake.snapshots() WHERE contains(commit_extra_info, $token)",
+            {"token": token},
+        ).to_pylist()
+        return rows[0]["snapshot_id"] if rows else None
 
     def _committed(self, keys: set[str]) -> dict[str, int]:
         rows = self.query(
@@ -425,20 +508,23 @@ class Lake:
         if self._writer is None:
             self.follow()
 
-    def _open_writer(self) -> duckdb.DuckDBPyConnection:
+    def _open_writer(
+        self, loaded: duckdb.DuckDBPyConnection | None = None
+    ) -> duckdb.DuckDBPyConnection:
         """Attach the lake for writing, under the lock; a lake older than the package follows it."""
         import duckdb
 
         if self._writer is None:
-            writer = self._connection()
+            writer = loaded or self._connection()
             # Inlined rows would live in the catalogue, out of reach of plain Parquet readers.
             self._attach(writer, {"DATA_INLINING_ROW_LIMIT": "0"})
             writer.execute("USE lake")
-            writer.execute(f"SET ducklake_max_retry_count = {_COMMIT_RETRIES}")
+            for name, value in _RETRY.items():
+                writer.execute(f"SET {name} = {value}")
             try:
                 definitions.follow(writer, self.catalog.metadata)
             except duckdb.Error as error:
-                raise self._unattached(str(error)) from error
+                raise self._unattached(error) from error
             self._writer = writer
         return self._writer
 
@@ -453,6 +539,8 @@ class Lake:
             # On loading it takes the keys of the environment into settings, which may be asked.
             for name in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
                 connection.execute(f"SET GLOBAL {name} = ''")
+            for name, value in _HTTP_RETRY.items():
+                connection.execute(f"SET {name} = {value}")
             statement = s3.duckdb_secret(_SECRET)
             try:
                 connection.execute(statement)
@@ -470,7 +558,7 @@ class Lake:
             connection.execute(self.catalog.attach_lake(options))
         except duckdb.Error as error:
             connection.close()
-            raise self._unattached(str(error)) from None
+            raise self._unattached(error) from None
 
     def _attach_ledger(self, connection: duckdb.DuckDBPyConnection) -> None:
         import duckdb
@@ -479,9 +567,12 @@ class Lake:
             connection.execute(self.catalog.attach_ledger())
         except duckdb.Error as error:
             connection.close()
-            raise self._unattached(str(error)) from None
+            raise self._unattached(error) from None
 
-    def _unattached(self, text: str) -> NanolakeError:
+    def _unattached(self, error: Exception) -> NanolakeError:
+        text = str(error)
+        if _line_is_lost(error):
+            return StoreError(f"the lake at {self.where} cannot be opened: {text}")
         if "snapshot" in text.lower() and ("version" in text or "timestamp" in text.lower()):
             return QueryError(f"the lake has no such moment: {text}")
         return LakeError(f"the lake at {self.where} cannot be opened: {text}")
@@ -528,6 +619,24 @@ def _connection(extensions: Sequence[str]) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether what failed may go well once more: another writer was quicker, or a line was lost."""
+    import duckdb
+
+    return isinstance(error, StoreError | duckdb.TransactionException | duckdb.IOException)
+
+
+def _line_is_lost(error: Exception) -> bool:
+    """Whether the place could not be reached, or went away in the middle of an answer."""
+    import duckdb
+
+    if isinstance(error, duckdb.HTTPException):
+        return error.status_code >= 500
+    text = str(error).lower()
+    lost = isinstance(error, duckdb.IOException) and "connect" in text
+    return lost or "disk i/o error" in text  # SQLite's, of a full or failing disk
+
+
 def _about(text: bytes, where: str) -> dict[str, Any]:
     """Read a ``lake.json``; raise `LakeError` where it is damaged or of another format."""
     try:
@@ -565,6 +674,7 @@ def _append(
     message: str,
     unit_keys: Sequence[str],
     origin: Origin = _UNSAID,
+    token: str = "",
 ) -> int:
     import duckdb
 
@@ -576,7 +686,7 @@ def _append(
             done = connection.execute(f'INSERT INTO "{name}" BY NAME SELECT * FROM incoming')
             counts[name] = int((done.fetchone() or (0,))[0])
             connection.unregister("incoming")
-        info = origin.info(rows=counts, units=unit_keys)
+        info = origin.info(rows=counts, units=unit_keys, token=token)
         connection.execute(
             "CALL lake.set_commit_message($author, $message, extra_info => $info)",
             {"author": author(), "message": message, "info": info},
