@@ -2,17 +2,18 @@
 -- difference_nm and its 95 % interval (normal approximation) compare mean equivalent diameters;
 -- welch_t is Welch's statistic, cohen_d the difference in pooled standard deviations;
 -- group_overlap is the share of particles that two batches have in common over the shape groups
--- (1: the same shares, 0: no group in common).
+-- (1: the same shares, 0: no group in common). Asked for two experiments, only their pair is made.
 CREATE OR REPLACE VIEW batch_compare AS
 WITH share AS (
-    SELECT experiment_id, shape_group,
-           count(*) / sum(count(*)) OVER (PARTITION BY experiment_id) AS share
-    FROM morphology WHERE shape_group > 0 GROUP BY experiment_id, shape_group
+    SELECT experiment_id, map_from_entries(list((shape_group, part))) AS shares
+    FROM (
+        SELECT experiment_id, shape_group,
+               particle_count / sum(particle_count) OVER (PARTITION BY experiment_id) AS part
+        FROM group_summary WHERE shape_group > 0
+    )
+    GROUP BY experiment_id
 ),
-common AS (
-    SELECT a.experiment_id AS a_id, b.experiment_id AS b_id, sum(least(a.share, b.share)) AS overlap
-    FROM share a JOIN share b USING (shape_group) GROUP BY a.experiment_id, b.experiment_id
-),
+batch AS (FROM ensemble LEFT JOIN share USING (experiment_id)),
 pair AS (
     SELECT
         a.lab AS lab_a, a.experiment AS experiment_a, b.lab AS lab_b, b.experiment AS experiment_b,
@@ -23,8 +24,9 @@ pair AS (
         sqrt(a.diameter_sd_nm ** 2 / a.calibrated_count
              + b.diameter_sd_nm ** 2 / b.calibrated_count) AS standard_error_nm,
         sqrt((a.diameter_sd_nm ** 2 + b.diameter_sd_nm ** 2) / 2) AS pooled_sd_nm,
+        a.shares AS shares_a, b.shares AS shares_b,
         a.experiment_id AS experiment_a_id, b.experiment_id AS experiment_b_id
-    FROM ensemble a JOIN ensemble b
+    FROM batch a JOIN batch b
         ON (a.lab, a.experiment, a.experiment_id) < (b.lab, b.experiment, b.experiment_id)
 )
 SELECT
@@ -35,7 +37,8 @@ SELECT
     difference_nm / nullif(standard_error_nm, 0) AS welch_t,
     difference_nm / nullif(pooled_sd_nm, 0) AS cohen_d,
     sigma_over_d_a, sigma_over_d_b,
-    coalesce(overlap, CASE WHEN experiment_a_id IN (SELECT experiment_id FROM share)
-        AND experiment_b_id IN (SELECT experiment_id FROM share) THEN 0 END) AS group_overlap,
+        CASE WHEN shares_a IS NOT NULL AND shares_b IS NOT NULL THEN
+        list_sum([least(shares_a[g], coalesce(shares_b[g], 0)) for g in map_keys(shares_a)])
+    END AS group_overlap,
     experiment_a_id, experiment_b_id
-FROM pair LEFT JOIN common ON a_id = experiment_a_id AND b_id = experiment_b_id;
+FROM pair;
