@@ -166,11 +166,11 @@ class World:
         inference = {"grouping_run_id": self.random.choice(self.groupings[-2:]),
                      "model_id": self.random.choice([None, "new"])}  # fmt: skip
         self.commit(
-            group_inference=[
-                self.row("group_inference", segmentation_id=mask, **inference, **ids)
-            ],
+            group_inference=[self.row("group_inference", segmentation_id=mask, **inference, **ids)],
             group_prediction=[
-                self.row("group_prediction", particle_id=name, shape_group=1, probability=0.1, **ids)
+                self.row(
+                    "group_prediction", particle_id=name, shape_group=1, probability=0.1, **ids
+                )
                 for name in particles
             ],
         )

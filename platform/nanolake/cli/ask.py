@@ -22,6 +22,7 @@ from nanolake.cli.options import (
         "nanolake sql 'FROM ensemble' --format csv",
         "nanolake sql --file question.sql",
         "nanolake sql --named same_product",
+        "nanolake sql --named rods_over_40_nm --set min_nm=60",
     )
 )
 def sql(
@@ -34,6 +35,15 @@ def sql(
     ] = None,
     named: Annotated[
         str | None, typer.Option("--named", "-n", help="A question that comes with nanolake.")
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="NAME=VALUE",
+            help="With --named: one parameter of the question; may be repeated. --list shows them.",
+        ),
     ] = None,
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     out: Annotated[
@@ -48,10 +58,17 @@ def sql(
     from nanolake.console import say_table, write_answer
 
     if questions:
-        rows = [{"name": name, "question": about} for name, about in query.questions().items()]
+        rows = [
+            {
+                "name": name,
+                "question": about,
+                "parameters": "; ".join(p.line() for p in query.parameters(name).values()),
+            }
+            for name, about in query.questions().items()
+        ]
         say_table(rows)
         return
-    write_answer(open_lake(lake).query(one_question(text, file, named)), form, out)
+    write_answer(open_lake(lake).query(*one_question(text, file, named, values)), form, out)
 
 
 @app.command(

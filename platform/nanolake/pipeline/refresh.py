@@ -31,7 +31,7 @@ BLOCK_PARTICLES = 2_000_000
 """Rows of `morphology` made in one transaction; an experiment is never divided."""
 MEMORY_LIMIT_BYTES = 4 * 2**30
 """What DuckDB may use for a block before it spills to temporary files."""
-OPTIONS = {"parquet_version": "2", "parquet_compression": "zstd"}
+OPTIONS = {"parquet_version": "2", "parquet_row_group_size": "122880"}
 """How the derived tables are written: see decisions/0014."""
 ORDER = "lab, experiment_id, micrograph_id, label"
 """How the rows of a block are sorted."""
@@ -52,7 +52,7 @@ class Plan:
 
 
 def refreshed(lake: Lake, report: StageReport) -> StageReport:
-    """Refresh the lake after a stage, and return the stage's report with the time it took in all."""
+    """Refresh the lake after a stage; return the stage's report with the time of both."""
     found = refresh(lake)
     if not found.done:
         return report
@@ -180,7 +180,7 @@ def _windows(lake: Lake, blocks: Sequence[Sequence[str]]) -> list[dict[str, str]
                     SELECT segmentation_id, snapshot_id FROM {table} GROUP BY ALL)
                 JOIN mask USING (segmentation_id) GROUP BY block"""
             ).fetchall()
-            lists = {number: snapshots for number, snapshots in found}
+            lists = dict(found)
             for number, window in enumerate(windows):
                 chosen = ", ".join(map(str, sorted(lists.get(number, [])))) or "-1"
                 window[table] = f"snapshot_id IN ({chosen})"
@@ -218,6 +218,10 @@ def _forget(connection: duckdb.DuckDBPyConnection) -> None:
     for name in derived.DERIVED:
         connection.execute(derived.plain_view(name))
         connection.execute(f"DELETE FROM {name}_row")
+        for option, value in OPTIONS.items():
+            connection.execute(
+                f"CALL lake.set_option('{option}', '{value}', table_name => '{name}_row')"
+            )
 
 
 def _count_from(connection: duckdb.DuckDBPyConnection, snapshot: int, key: str) -> None:

@@ -18,6 +18,7 @@ from nanolake.pipeline.describe import DescribeSettings, describe_lake
 from nanolake.pipeline.forecast import Forecast
 from nanolake.pipeline.group import group_lake
 from nanolake.pipeline.ingest import ingest
+from nanolake.pipeline.refresh import refreshed
 from nanolake.pipeline.report import report_lake
 from nanolake.pipeline.segment import segment_lake
 from nanolake.pipeline.work import StageReport, new_run_id
@@ -113,11 +114,14 @@ def run_all(
         note(segment_lake(lake, settings.segment, engine=engine, on_forecast=on_forecast, **common))
     before_describe()
     with open_engine(engines.describe, workers=engines.workers, address=engines.ray) as engine:
-        note(describe_lake(lake, weights, engine=engine, settings=settings.describe, **common))
+        described = describe_lake(
+            lake, weights, engine=engine, settings=settings.describe, **common
+        )
+    note(refreshed(lake, described))
     counts = _counts(lake)
     path = None
     if counts["particles"]:
-        note(group_lake(lake, settings.group, progress=progress))
+        note(refreshed(lake, group_lake(lake, settings.group, progress=progress)))
         note(classify_lake(lake, settings.classify, progress=progress))
     if counts["micrographs"]:
         progress("report", 0, 1)

@@ -41,6 +41,13 @@ class Parameter:
             return None
         return _PYTHON[self.type](text)
 
+    def literal(self) -> str:
+        """Return the default as it stands in SQL; NULL where there is none."""
+        if self.default is None or self.value(self.default) is None:
+            return "NULL"
+        quoted = self.default.replace("'", "''")
+        return f"'{quoted}'" if self.type == "VARCHAR" else self.default
+
     def line(self) -> str:
         """Return how it is written and what it means."""
         default = "" if self.default is None else f" = {self.default}"
@@ -72,10 +79,7 @@ def question(name: str) -> str:
     """
     text = _text(name)
     for parameter in parameters(name).values():
-        default = "NULL" if parameter.default is None else parameter.default
-        quoted = parameter.type == "VARCHAR" and default != "NULL"
-        literal = "'" + default.replace("'", "''") + "'" if quoted else default
-        text = re.sub(rf"\${parameter.name}::", lambda _, literal=literal: f"{literal}::", text)
+        text = text.replace(f"${parameter.name}::", f"{parameter.literal()}::")
     return text
 
 
@@ -90,7 +94,9 @@ def ask(name: str, given: Mapping[str, str] | None = None) -> tuple[str, dict[st
         raise QueryError(f"question {name} has no parameter {unknown[0]!r}; {_known(known)}")
     written = {key: given.get(key, parameter.default) for key, parameter in known.items()}
     if missing := [key for key, text in written.items() if text is None]:
-        raise QueryError(f"question {name} needs {missing[0]}: --set {missing[0]}=…; {_known(known)}")
+        raise QueryError(
+            f"question {name} needs {missing[0]}: --set {missing[0]}=…; {_known(known)}"
+        )
     return _text(name), {key: _value(name, known, key, str(text)) for key, text in written.items()}
 
 

@@ -1,11 +1,11 @@
 """SQL of the derived tables: ready-made rows of a view, and what of them is no longer true.
 
 A derived view ``X`` shows what ``X_live`` computes from the source tables. `nanolake refresh` keeps
-the rows of ``X_live`` in the table ``X_row`` and makes ``X`` anew as: the rows of ``X_row`` of every
+the rows of ``X_live`` in the table ``X_row`` and makes ``X`` anew: the rows of ``X_row`` of every
 experiment in which nothing has changed since, and ``X_live`` of the others. What has changed is
 read off the sources themselves: each row of a DuckLake table knows the snapshot that brought it
 (``snapshot_id``), and files of older snapshots are left out while the question is planned, so that
-asking costs the same whether a lake holds a thousand particles or fifty million.
+looking costs the same whether a lake holds a thousand particles or fifty million.
 
 ``X_live`` of some experiments is the very text of the views, run over source tables that are
 narrowed to these experiments: common table expressions take the names of the tables.
@@ -73,7 +73,8 @@ def stale_experiments(since: int) -> str:
             f"(SELECT unit_key FROM main.group_prediction WHERE {new}))",
         ]
     )
-    return f"""SELECT experiment_id FROM main.micrograph_location WHERE micrograph_id IN ({pictures})
+    return f"""SELECT experiment_id FROM main.micrograph_location
+    WHERE micrograph_id IN ({pictures})
 UNION SELECT experiment_id FROM main.experiment WHERE {new}
 UNION SELECT experiment_id FROM main.experiment
     WHERE lab_id IN (SELECT lab_id FROM main.lab WHERE {new})
@@ -119,7 +120,7 @@ WHERE experiment_id NOT IN (SELECT experiment_id FROM scope_experiment);"""
 
 
 def unchanged(since: int) -> str:
-    """Return a SELECT of whether no source has a row newer than snapshot ``since``: cheap to ask."""
+    """Return a SELECT of whether no source has a row newer than snapshot ``since``."""
     counts = (f"(SELECT count(*) FROM main.{n} WHERE snapshot_id > {since})" for n in SOURCES)
     return f"SELECT {' + '.join(counts)} = 0"
 
@@ -151,10 +152,7 @@ def plain_view(name: str) -> str:
 
 def ready_since() -> str:
     """Return a SELECT of the snapshot up to which this package's ready-made rows go, or NULL."""
-    return (
-        "SELECT max(since_snapshot) FROM main.refresh_state "
-        f"WHERE definition = '{definition()}'"
-    )
+    return f"SELECT max(since_snapshot) FROM main.refresh_state WHERE definition = '{definition()}'"
 
 
 @cache

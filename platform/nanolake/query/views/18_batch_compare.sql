@@ -13,7 +13,10 @@ WITH share AS (
     )
     GROUP BY experiment_id
 ),
-batch AS (FROM ensemble LEFT JOIN share USING (experiment_id)),
+batch AS (
+    SELECT *, row_number() OVER (ORDER BY lab, experiment, experiment_id) AS place
+    FROM ensemble LEFT JOIN share USING (experiment_id)
+),
 pair AS (
     SELECT
         a.lab AS lab_a, a.experiment AS experiment_a, b.lab AS lab_b, b.experiment AS experiment_b,
@@ -26,8 +29,7 @@ pair AS (
         sqrt((a.diameter_sd_nm ** 2 + b.diameter_sd_nm ** 2) / 2) AS pooled_sd_nm,
         a.shares AS shares_a, b.shares AS shares_b,
         a.experiment_id AS experiment_a_id, b.experiment_id AS experiment_b_id
-    FROM batch a JOIN batch b
-        ON (a.lab, a.experiment, a.experiment_id) < (b.lab, b.experiment, b.experiment_id)
+    FROM batch a JOIN batch b ON a.place < b.place
 )
 SELECT
     lab_a, experiment_a, lab_b, experiment_b, count_a, count_b, mean_a_nm, mean_b_nm,
