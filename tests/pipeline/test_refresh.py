@@ -86,6 +86,20 @@ def test_only_what_has_changed_is_made_anew(lake_copy: Lake) -> None:
     assert count(lake_copy, "(SELECT DISTINCT unit_key FROM morphology_row)") == 1
 
 
+def test_what_another_process_commits_is_seen_at_once(lake_copy: Lake) -> None:
+    """An open lake keeps what it found for the snapshot it found it in, and no longer."""
+    refresh(lake_copy)
+    named = "SELECT count(*) AS n FROM ensemble WHERE experiment = 'renamed'"
+    assert lake_copy.query(named).to_pylist() == [{"n": 0}]
+    other = Lake.open(lake_copy.root)
+    rename(other, first_experiment(other))
+    assert lake_copy.query(named).to_pylist() == [{"n": 1}]
+    refresh(other)
+    other.close()
+    assert lake_copy.query(named).to_pylist() == [{"n": 1}]
+    assert_true(lake_copy)
+
+
 @pytest.mark.parametrize("rebuild", [False, True])
 def test_a_refresh_that_is_killed_leaves_true_answers(
     lake_copy: Lake, monkeypatch: pytest.MonkeyPatch, *, rebuild: bool

@@ -62,7 +62,7 @@ class Lake:
         self.images = ImageStore(root / "pixels")
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._reader: duckdb.DuckDBPyConnection | None = None
-        self._looked_at, self._ready_made = -1, False
+        self._ready_made = (-1, False)
 
     @classmethod
     def create(cls, root: Path | str) -> Lake:
@@ -257,11 +257,12 @@ class Lake:
             return
         row = connection.execute("FROM lake.current_snapshot()").fetchone()
         snapshot = int(row[0]) if row else -1
-        if snapshot != self._looked_at:
-            self._ready_made, self._looked_at = _is_ready_made(connection), snapshot
-        if self._ready_made:
-            for statement in statements:
-                connection.execute(statement)
+        looked_at, ready = self._ready_made
+        if looked_at != snapshot:
+            ready = _is_ready_made(connection)
+            self._ready_made = (snapshot, ready)
+        for statement in statements if ready else ():
+            connection.execute(statement)
 
     def _open_reader(self) -> duckdb.DuckDBPyConnection:
         """Attach lake and ledger once: loading the extensions takes ten times a query's time."""
