@@ -46,7 +46,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "compare_batches": {"first": "Batch 00007", "second": "Batch 00042"},
     "percentiles_by_condition": {"condition": "temperature"},
     "top_outliers": {},
-    "nearest_shapes": {},
+    "nearest_shapes": {"p": "8.5"},
     "group_shares_over_time": {},
     "size_by_condition": {},
     "counts_by_quality": {},
@@ -69,8 +69,9 @@ LAYOUTS: dict[str, tuple[str, dict[str, str], str | None]] = {
     "lz4 instead of zstd": (
         ORDER, {"parquet_version": "2", "parquet_compression": "lz4"}, None),
     "sorted by d, then experiment": (f"d, {ORDER}", {"parquet_version": "2"}, None),
+    "sorted by lab first": (f"lab, {ORDER}", {"parquet_version": "2"}, None),
     "sorted by size within the experiment": (
-        "lab, experiment_id, equivalent_diameter_area_nm", {"parquet_version": "2"}, None),
+        "experiment_id, equivalent_diameter_area_nm", {"parquet_version": "2"}, None),
     "partitioned by lab": (ORDER, {"parquet_version": "2"}, "lab"),
     "in no order": ("hash(particle_id)", {"parquet_version": "2"}, None),
 }  # fmt: skip
@@ -244,7 +245,7 @@ def _duckdb(path: Path) -> Run:
 def _plain(connection: duckdb.DuckDBPyConnection) -> Run:
     """The lake's views over plain rows of `morphology`, which nothing keeps ready-made."""
     for statement in view_statements():
-        if "VIEW morphology_live" not in statement:
+        if "VIEW morphology AS" not in statement:
             connection.execute(statement.replace("CREATE OR REPLACE VIEW", "CREATE TEMP VIEW"))
     return lambda sql, values: connection.execute(sql, values or None).to_arrow_table()
 
@@ -258,7 +259,7 @@ def write_parquet(lake: Lake, folder: Path) -> None:
     """Write the rows of `morphology` in the lake's order, and the small tables, as plain files."""
     with lake.rewrite("plain files") as connection:
         for table in ("morphology_row", *_SMALL):
-            name = "morphology_live" if table == "morphology_row" else table
+            name = table.removesuffix("_row")
             (folder / name).mkdir(parents=True)
             options = "FORMAT parquet, COMPRESSION zstd, FILE_SIZE_BYTES '512MB'"
             connection.execute(f"COPY (FROM {table}) TO '{folder / name}' ({options}, OVERWRITE)")

@@ -33,9 +33,7 @@ def _rounded(value: Any) -> Any:
 
 def assert_true(lake: Lake) -> None:
     for name, key in KEYS.items():
-        wanted = rows(lake, f"{name}_live", key)
-        assert rows(lake, name, key) == wanted
-        assert rows(lake, f"lake.main.{name}", key) == wanted
+        assert rows(lake, name, key) == rows(lake, f"lake.main.{name}", key)
 
 
 def count(lake: Lake, what: str) -> int:
@@ -51,7 +49,7 @@ def rename(lake: Lake, experiment_id: str) -> None:
 
 
 def first_experiment(lake: Lake) -> str:
-    question = "SELECT min(experiment_id) AS id FROM morphology_live"
+    question = "SELECT min(experiment_id) AS id FROM lake.main.morphology"
     return str(lake.query(question).to_pylist()[0]["id"])
 
 
@@ -124,35 +122,44 @@ def test_a_refresh_that_is_killed_leaves_true_answers(
     assert_true(lake_copy)
 
 
-def test_a_newer_package_takes_ready_made_rows_again_where_they_are_still_true(
-    lake_copy: Lake,
-) -> None:
-    """Following a package makes the views anew, without ready-made rows."""
-    refresh(lake_copy)
-    made = "SELECT max(unit_key) AS unit FROM morphology_row"
-    before = lake_copy.query(made).to_pylist()
-    (lake_copy.root / "definitions.sha256").write_text("another package's")
-    lake_copy.close()
-    lake_copy.follow()
-    shown = "SELECT sql FROM duckdb_views() WHERE view_name = 'morphology' AND NOT temporary"
-    assert "morphology_row" not in lake_copy.query(shown).to_pylist()[0]["sql"]
-    assert_true(lake_copy)
-    refresh(lake_copy)
-    assert "morphology_row" in lake_copy.query(shown).to_pylist()[0]["sql"]
-    assert lake_copy.query(made).to_pylist() == before
-    assert_true(lake_copy)
-
-
 def test_rows_made_by_another_definition_are_never_shown(
     lake_copy: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refresh(lake_copy)
     monkeypatch.setattr(derived, "definition", lambda: "another")
-    plan = module._plan(lake_copy, rebuild=False)
-    assert plan.everything
-    assert not plan.views_count
+    assert module._plan(lake_copy, rebuild=False).since is None
+    assert_true(lake_copy)
     assert refresh(lake_copy).done == count(lake_copy, "experiment_current")
     assert lake_copy.query("FROM refresh_state").num_rows == 1
+    assert_true(lake_copy)
+
+
+@pytest.mark.parametrize("since", [None, "before"])
+def test_of_two_refreshes_at_once_one_goes_on(
+    lake_copy: Lake, monkeypatch: pytest.MonkeyPatch, since: str | None
+) -> None:
+    """The second begins after the first block of the first, and news comes in between."""
+    if since:
+        refresh(lake_copy)
+    for name in lake_copy.query("SELECT experiment_id AS id FROM experiment_current").to_pylist():
+        rename(lake_copy, name["id"])
+    windows, calls = module._windows, list[Any]()
+
+    def begun(*what: Any) -> list[dict[str, str]]:
+        """Windows are made between the plan and the first block."""
+        found = windows(*what)
+        if not calls:
+            calls.append(what)
+            rename(lake_copy, first_experiment(lake_copy))
+            assert refresh(lake_copy).done > 0
+            assert_true(lake_copy)
+        return found
+
+    monkeypatch.setattr(module, "_windows", begun)
+    refresh(lake_copy, block_particles=1)
+    assert_true(lake_copy)
+    monkeypatch.undo()
+    refresh(lake_copy)
     assert_true(lake_copy)
 
 

@@ -1,10 +1,10 @@
 """Refresh: keep the rows of `morphology`, `ensemble` and their like ready-made.
 
-The views are right at any moment, refreshed or not (`nanolake.query.derived`): they join anew what
-has changed since. A refresh makes the rows of the experiments that have changed, a block of them a
-transaction, and lets the views count from a newer snapshot at the end. Until then the views look
-past every row that a block has replaced, so a refresh may be killed at any moment, and two may run
-at once.
+Answers are right at any moment, refreshed or not (`nanolake.query.derived`): what has changed since
+is computed anew. A refresh makes the rows of the experiments that have changed, a block of them a
+transaction, and notes at the end up to which snapshot they go. Until then questions look past every
+row that a block has replaced, so a refresh may be killed at any moment. Of two at once the later
+one goes on and the other stops.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ MEMORY_LIMIT_BYTES = 4 * 2**30
 """What DuckDB may use for a block before it spills to temporary files."""
 OPTIONS = {"parquet_version": "2", "parquet_row_group_size": "122880"}
 """How the derived tables are written: see decisions/0014."""
-ORDER = "lab, experiment_id, micrograph_id, label"
-"""How the rows of a block are sorted."""
+ORDER = "experiment_id, micrograph_id, label"
+"""How the rows of a block are sorted; blocks follow one another in the same order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +42,11 @@ class Plan:
     """What a refresh has to do."""
 
     snapshot: int
-    """The newest snapshot that was looked at: the views count from it afterwards."""
+    """The newest snapshot that was looked at: the ready-made rows go up to it afterwards."""
     experiments: tuple[tuple[str, int], ...]
     """Experiments to make anew with their numbers of particles, in the order of the rows."""
-    everything: bool
-    """Whether nothing that is there is true."""
-    views_count: bool
-    """Whether the views take ready-made rows at all: a newer package makes them anew, without."""
+    since: int | None
+    """The snapshot up to which the ready-made rows go now; None: nothing of them is true."""
 
 
 def refreshed(lake: Lake, report: StageReport) -> StageReport:
@@ -77,7 +75,7 @@ def refresh(
     lake.follow()
     plan = _plan(lake, rebuild=rebuild)
     rows = 0
-    if plan.experiments or not plan.views_count:
+    if plan.experiments or plan.since is None:
         rows = _carry_out(lake, plan, block_particles, memory_limit_bytes, progress)
     return StageReport(
         stage=STAGE,
@@ -93,50 +91,42 @@ def _plan(lake: Lake, *, rebuild: bool) -> Plan:
     with lake.connect() as connection:
         connection.execute("BEGIN")
         snapshot = _one(connection, "FROM lake.current_snapshot()")
-        since = _one(connection, derived.ready_since())
-        everything = rebuild or since is None
-        chosen = "SELECT experiment_id FROM experiment" if everything else (
-            derived.stale_experiments(since)
-        )  # fmt: skip
+        since = None if rebuild else _one(connection, derived.ready_since())
+        everyone = "SELECT experiment_id FROM experiment"
+        chosen = everyone if since is None else derived.stale_experiments(since)
         found = connection.execute(
             f"""WITH chosen AS MATERIALIZED ({chosen}), held AS (
                 SELECT h.experiment_id, sum(s.particle_count)::BIGINT AS particles
                 FROM micrograph_home h JOIN segmentation_current s USING (micrograph_id)
                 WHERE h.experiment_id IN (FROM chosen) GROUP BY h.experiment_id)
             SELECT experiment_id, coalesce(particles, 0) FROM experiment_current e
-            LEFT JOIN held USING (experiment_id) LEFT JOIN lab_current l USING (lab_id)
-            WHERE experiment_id IN (FROM chosen) ORDER BY l.lab, experiment_id"""
+            LEFT JOIN held USING (experiment_id)
+            WHERE experiment_id IN (FROM chosen) ORDER BY experiment_id"""
         ).fetchall()
-        views_count = _one(
-            connection,
-            "SELECT bool_or(contains(sql, 'morphology_row')) FROM duckdb_views() "
-            "WHERE database_name = 'lake' AND view_name = 'morphology'",
-        )
         connection.execute("COMMIT")
     return Plan(
         snapshot=int(snapshot),
         experiments=tuple((str(name), int(count)) for name, count in found),
-        everything=everything,
-        views_count=bool(views_count) and not everything,
+        since=since,
     )
 
 
 def _carry_out(
     lake: Lake, plan: Plan, block_particles: int, memory_limit_bytes: int, progress: Progress
 ) -> int:
-    """Write the blocks, a transaction each; the last one also lets the views count anew."""
+    """Write the blocks, a transaction each; the last one also notes what they hold."""
     key = f"refresh-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     blocks = list(_blocks(plan.experiments, block_particles)) or [[]]
     rows, windows = 0, _windows(lake, blocks)
     for number, block in enumerate(blocks):
-        last = number == len(blocks) - 1
         message = f"refresh: {len(block)} experiments"
         with _transaction(lake, message, memory_limit_bytes) as connection:
-            if number == 0 and plan.everything:
-                _forget(connection)
+            mine = _begin(connection, plan, key) if number == 0 else _is_mine(connection, key)
+            if not mine:  # another refresh has begun, or done, the same
+                return rows
             rows += _write_block(connection, block, windows[number], key)
-            if last:
-                _count_from(connection, plan.snapshot, key)
+            if number == len(blocks) - 1:
+                _note(connection, plan.snapshot, key)
         progress(STAGE, number + 1, len(blocks))
     return rows
 
@@ -195,7 +185,7 @@ def _write_block(
         return 0
     scope = _values((name,) for name in block)
     ready = {
-        "morphology_live": "SELECT * EXCLUDE (unit_key, created_at) FROM main.morphology_row "
+        "morphology": "SELECT * EXCLUDE (unit_key, created_at) FROM lake.main.morphology_row "
         "WHERE experiment_id IN (FROM scope_experiment)"
     }
     counts = {}
@@ -204,19 +194,33 @@ def _write_block(
         connection.execute(f"DELETE FROM {name}_row WHERE experiment_id IN ({scope})")
         done = connection.execute(
             f"INSERT INTO {name}_row BY NAME "
-            f"{derived.live(name, scope, windows=windows, ready={} if first else ready)} "
-            f"SELECT *, {_text(key)} AS unit_key, now() AS created_at FROM {name}_live "
+            f"{derived.narrowed(name, scope, windows=windows, ready={} if first else ready)} "
+            f"SELECT *, {_text(key)} AS unit_key, now() AS created_at FROM {name} "
             f"ORDER BY {ORDER if first else 'experiment_id'}"
         ).fetchone()
         counts[name] = int(done[0]) if done else 0
     return counts["morphology"]
 
 
+def _begin(connection: duckdb.DuckDBPyConnection, plan: Plan, key: str) -> bool:
+    """Take the derived tables over, unless another refresh has ended since the plan was made."""
+    if plan.since is None:
+        _forget(connection)
+        _note(connection, 0, key, definition="unfinished")
+        return True
+    if _one(connection, derived.ready_since()) != plan.since:
+        return False
+    _note(connection, plan.since, key)
+    return True
+
+
+def _is_mine(connection: duckdb.DuckDBPyConnection, key: str) -> bool:
+    return bool(_one(connection, "SELECT max(unit_key) FROM refresh_state") == key)
+
+
 def _forget(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let the views compute everything, and take all derived rows away."""
-    connection.execute("DELETE FROM refresh_state")
+    """Take all derived rows away: questions compute everything."""
     for name in derived.DERIVED:
-        connection.execute(derived.plain_view(name))
         connection.execute(f"DELETE FROM {name}_row")
         for option, value in OPTIONS.items():
             connection.execute(
@@ -224,16 +228,16 @@ def _forget(connection: duckdb.DuckDBPyConnection) -> None:
             )
 
 
-def _count_from(connection: duckdb.DuckDBPyConnection, snapshot: int, key: str) -> None:
-    """Let the views take as they are all rows that nothing newer than ``snapshot`` concerns."""
+def _note(
+    connection: duckdb.DuckDBPyConnection, snapshot: int, key: str, definition: str | None = None
+) -> None:
+    """Say that derived rows hold unless a source row newer than ``snapshot`` concerns them."""
     connection.execute("DELETE FROM refresh_state")
     connection.execute(
         "INSERT INTO refresh_state BY NAME SELECT $snapshot AS since_snapshot, "
         "$definition AS definition, $key AS unit_key, now() AS created_at",
-        {"snapshot": snapshot, "definition": derived.definition(), "key": key},
+        {"snapshot": snapshot, "definition": definition or derived.definition(), "key": key},
     )
-    for name in derived.DERIVED:
-        connection.execute(derived.fresh_view(name, snapshot))
 
 
 @contextmanager

@@ -62,7 +62,7 @@ class Lake:
         self.images = ImageStore(root / "pixels")
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._reader: duckdb.DuckDBPyConnection | None = None
-        self._ready_made = (-1, False)
+        self._stale: tuple[int, tuple[str, ...] | None] = (-1, None)
 
     @classmethod
     def create(cls, root: Path | str) -> Lake:
@@ -140,11 +140,28 @@ class Lake:
         with self.connect() as connection:
             try:
                 require_question(connection, sql)
-                connection.execute("BEGIN")  # one snapshot for the shortcut and the answer
-                self._take_ready_made(connection, sql)
+                self.take_ready_made(connection, sql)
                 return connection.execute(sql, parameters or None).to_arrow_table()
             except duckdb.Error as error:
                 raise QueryError(f"{error}".strip()) from None
+
+    def take_ready_made(self, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+        """Begin a transaction in which ``sql`` finds derived rows ready-made, where they hold.
+
+        ``connection`` is one of `connect`. The views of the lake would give the same rows, later.
+        What is stale is looked up once a snapshot.
+        """
+        connection.execute("BEGIN")  # what is stale and what is answered are of one snapshot
+        if not derived.session_views(sql, ()):
+            return
+        row = connection.execute("FROM lake.current_snapshot()").fetchone()
+        snapshot = int(row[0]) if row else -1
+        looked_at, stale = self._stale
+        if looked_at != snapshot:
+            stale = _stale_experiments(connection)
+            self._stale = (snapshot, stale)
+        for statement in derived.session_views(sql, stale) if stale is not None else ():
+            connection.execute(statement)
 
     def commit(
         self, tables: Mapping[str, Any], *, message: str, unit_keys: Sequence[str] = ()
@@ -246,24 +263,6 @@ class Lake:
             found.update({key: row["snapshot_id"] for key in units if key in keys})
         return found
 
-    def _take_ready_made(self, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-        """Let one question take derived rows as they are, if no source has changed since.
-
-        The views of the lake give the same rows and look for themselves what has changed, but
-        planning that takes longer than most answers. What was found is kept for one snapshot.
-        """
-        statements = derived.ready_views(sql)
-        if not statements:
-            return
-        row = connection.execute("FROM lake.current_snapshot()").fetchone()
-        snapshot = int(row[0]) if row else -1
-        looked_at, ready = self._ready_made
-        if looked_at != snapshot:
-            ready = _is_ready_made(connection)
-            self._ready_made = (snapshot, ready)
-        for statement in statements if ready else ():
-            connection.execute(statement)
-
     def _open_reader(self) -> duckdb.DuckDBPyConnection:
         """Attach lake and ledger once: loading the extensions takes ten times a query's time."""
         if self._reader is not None:
@@ -359,13 +358,17 @@ def _connection() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _is_ready_made(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Return whether the derived tables hold what all sources of this snapshot give."""
+def _stale_experiments(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...] | None:
+    """Return the experiments whose derived rows no longer hold; None where none are to be used.
+
+    That is where there are none, or where most are stale: computing everything is quicker then.
+    """
     found = connection.execute(derived.ready_since()).fetchone()
     if found is None or found[0] is None:
-        return False
-    same = connection.execute(derived.unchanged(int(found[0]))).fetchone()
-    return bool(same and same[0])
+        return None
+    stale = connection.execute(derived.stale_experiments(int(found[0]))).fetchall()
+    ready = connection.execute("SELECT count(*) FROM ensemble_row").fetchone()
+    return tuple(row[0] for row in stale) if ready and 2 * len(stale) <= ready[0] else None
 
 
 def _without(rows: pa.Table, unit_keys: set[str]) -> pa.Table:

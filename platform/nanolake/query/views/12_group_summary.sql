@@ -1,6 +1,5 @@
--- What group_summary holds, computed at the time of the question.
 -- One row an experiment and shape group; 0: particles that could not be put into one.
-CREATE OR REPLACE VIEW group_summary_live AS
+CREATE OR REPLACE VIEW group_summary AS
 SELECT
     any_value(lab) AS lab,
     any_value(experiment) AS experiment,
@@ -15,5 +14,5 @@ SELECT
     mode(d ORDER BY d) AS d_mode,
     avg(L_ratio) AS L_ratio_mean,
     experiment_id
-FROM morphology_live WHERE shape_group IS NOT NULL
+FROM morphology WHERE shape_group IS NOT NULL
 GROUP BY experiment_id, shape_group;

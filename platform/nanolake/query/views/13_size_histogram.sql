@@ -1,7 +1,8 @@
--- What size_histogram holds, computed at the time of the question.
 -- One row an experiment and class of size: particles whose equivalent circular diameter lies in
 -- [exp(size_bin / 100), exp((size_bin + 1) / 100)) nm, about 1 % wide. Only where nm are known.
-CREATE OR REPLACE VIEW size_histogram_live AS
+-- Percentiles over any set of experiments are approximate, by 0.5 % at most, where the middle of a
+-- class is taken.
+CREATE OR REPLACE VIEW size_histogram AS
 SELECT
     any_value(lab) AS lab,
     any_value(experiment) AS experiment,
@@ -9,6 +10,6 @@ SELECT
     floor(100 * ln(equivalent_diameter_area_nm))::INTEGER AS size_bin,
     count(*) AS particle_count,
     experiment_id
-FROM morphology_live
+FROM morphology
 WHERE equivalent_diameter_area_nm > 0
 GROUP BY experiment_id, size_bin;

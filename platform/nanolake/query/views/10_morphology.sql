@@ -1,4 +1,3 @@
--- What morphology holds, joined from the source tables at the time of the question.
 -- One row a particle: where it comes from, its features, its shape parameters and its group.
 -- shape_group_source says who put it there: the grouping itself or, where that has not seen the
 -- particle, a classifier of its groups (nanolake classify --run); then shape_group_probability says
@@ -6,7 +5,7 @@
 -- pixel_size_nm is the one that the features were computed with: between a correction and the next
 -- segmentation micrograph_current shows another.
 -- Fractions are float32: a picture gives no more digits, and 50 million rows are half as many bytes.
-CREATE OR REPLACE VIEW morphology_live AS
+CREATE OR REPLACE VIEW morphology AS
 SELECT
     l.lab,
     e.experiment,

@@ -1,10 +1,9 @@
--- What ensemble holds, computed at the time of the question.
 -- One row an experiment, also one without any particle: how many particles, how large, how uniform,
 -- which shapes. micrograph_count are the segmented micrographs that are at home in it,
 -- empty_micrograph_count those of them in which no particle was kept.
 -- Sizes are equivalent circular diameters; nm is NULL where no pixel size is known.
 -- Of equally frequent values the mode is the smallest.
-CREATE OR REPLACE VIEW ensemble_live AS
+CREATE OR REPLACE VIEW ensemble AS
 WITH pictures AS (
     SELECT h.experiment_id, count(*) AS micrograph_count,
            count(*) FILTER (s.particle_count = 0) AS empty_micrograph_count
@@ -26,6 +25,8 @@ SELECT
     quantile_cont(equivalent_diameter_area_nm::DOUBLE, 0.10) AS diameter_d10_nm,
     quantile_cont(equivalent_diameter_area_nm::DOUBLE, 0.50) AS diameter_d50_nm,
     quantile_cont(equivalent_diameter_area_nm::DOUBLE, 0.90) AS diameter_d90_nm,
+    min(equivalent_diameter_area_nm) AS diameter_min_nm,
+    max(equivalent_diameter_area_nm) AS diameter_max_nm,
     avg(equivalent_diameter_area_px) AS diameter_mean_px,
     avg(feret_diameter_max_nm) AS feret_diameter_max_mean_nm,
     avg(aspect_ratio) AS aspect_ratio_mean,
@@ -41,5 +42,5 @@ FROM experiment_current e
 JOIN lab_current l ON l.lab_id = e.lab_id
 LEFT JOIN sample_current sa ON sa.sample_id = e.sample_id
 LEFT JOIN pictures n USING (experiment_id)
-LEFT JOIN morphology_live mo USING (experiment_id)
+LEFT JOIN morphology mo USING (experiment_id)
 GROUP BY experiment_id;
