@@ -169,7 +169,8 @@ def _scope(windows: Mapping[str, str]) -> list[str]:
         source(
             "group_assignment",
             "grouping_run_id = (SELECT grouping_run_id FROM lake.main.grouping_current) "
-            f"AND particle_id IN (SELECT particle_id FROM lake.main.particle WHERE {particles} AND {masks})",
+            "AND particle_id IN (SELECT particle_id FROM lake.main.particle "
+            f"WHERE {particles} AND {masks})",
         ),
     ]
 
