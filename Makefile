@@ -13,7 +13,7 @@ SHEET  ?=
 LINKS  := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 UV     := $(if $(LINKS),UV_FIND_LINKS="$(LINKS)") $(BIN)/uv
 
-.PHONY: help setup lock demo services services-stop test test-slow test-faults lint format docs bench bench-segmentation bench-features bench-pipeline bench-inference bench-shape bench-groups bench-classify bench-learning-curve bench-writers clean
+.PHONY: help setup lock demo services services-stop test test-slow test-faults lint format docs bench bench-segmentation bench-features bench-pipeline bench-inference bench-shape bench-groups bench-classify bench-learning-curve bench-writers bench-lake clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -74,7 +74,7 @@ docs: setup ## write the data dictionary, the columns by version and the job set
 
 bench: setup bench-segmentation bench-features bench-pipeline bench-inference bench-groups bench-classify ## measure, and write tests/benchmarks/results/
 
-bench-segmentation bench-features bench-pipeline bench-inference bench-shape bench-groups bench-classify bench-learning-curve bench-writers: bench-%: setup
+bench-segmentation bench-features bench-pipeline bench-inference bench-shape bench-groups bench-classify bench-learning-curve bench-writers bench-lake: bench-%: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_$(subst -,_,$*).py
 
 clean: ## remove .venv, the demo and caches

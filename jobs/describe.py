@@ -10,21 +10,22 @@ from __future__ import annotations
 
 from nanolake.pipeline.describe import DescribeSettings, describe_lake
 from nanolake.pipeline.job import DescribeJobSettings, exit_with, parse_job
+from nanolake.pipeline.refresh import refreshed
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, open, run the stage, print the last line."""
     job = parse_job(__file__, __doc__, DescribeJobSettings, arguments, engine="ray")
-    settings = DescribeSettings(refine=job.settings.refine)
+    lake, settings = job.lake(), DescribeSettings(refine=job.settings.refine)
     with job.engine() as engine:
         report = describe_lake(
-            job.lake(),
+            lake,
             job.settings.weights,
             engine=engine,
             settings=settings,
             retry_failed=job.retry_failed,
         )
-    return job.finish(report.line(), report.failures)
+    return job.finish(refreshed(lake, report).line(), report.failures)
 
 
 if __name__ == "__main__":

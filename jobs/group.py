@@ -14,6 +14,7 @@ from __future__ import annotations
 from nanolake.pipeline.group import GroupJobSettings, group_lake
 from nanolake.pipeline.group_compare import compare_groups
 from nanolake.pipeline.job import exit_with, parse_job
+from nanolake.pipeline.refresh import refreshed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     job = parse_job(__file__, __doc__, GroupJobSettings, arguments)
     settings = job.settings.grouping()
     if not job.settings.compare:
-        return job.finish(group_lake(job.lake(), settings).line())
+        lake = job.lake()
+        return job.finish(refreshed(lake, group_lake(lake, settings)).line())
     found = compare_groups(job.lake(), settings)
     for row in found.rows:
         print(", ".join(f"{name}: {value}" for name, value in row.items()))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from nanolake.ingest import IngestSettings
 from nanolake.pipeline.ingest import ingest, read_source
 from nanolake.pipeline.job import exit_with, parse_job
+from nanolake.pipeline.refresh import refreshed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     sheet, lake = read_source(job.source), job.lake(create=True)
     with job.engine() as engine:
         report = ingest(lake, sheet, job.settings, engine=engine, retry_failed=job.retry_failed)
-    return job.finish(report.line(), report.failures)
+    return job.finish(refreshed(lake, report).line(), report.failures)
 
 
 if __name__ == "__main__":

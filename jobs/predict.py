@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from nanolake.pipeline.job import PredictJobSettings, exit_with, parse_job
 from nanolake.pipeline.predict import predict_lake
+from nanolake.pipeline.refresh import refreshed
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, open, run the stage, print the last line."""
     job = parse_job(__file__, __doc__, PredictJobSettings, arguments)
-    chosen = job.settings
-    return job.finish(predict_lake(job.lake(), chosen.run, experiments=chosen.experiments).line())
+    lake, chosen = job.lake(), job.settings
+    report = predict_lake(lake, chosen.run, experiments=chosen.experiments)
+    return job.finish(refreshed(lake, report).line())
 
 
 if __name__ == "__main__":

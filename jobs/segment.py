@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 
 from nanolake.pipeline.job import exit_with, parse_job
+from nanolake.pipeline.refresh import refreshed
 from nanolake.pipeline.segment import segment_lake
 from nanolake.segment import SegmentSettings
 
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
             retry_failed=job.retry_failed,
             on_forecast=lambda found: print(found.line(), file=sys.stderr, flush=True),
         )
-    return job.finish(report.line(), report.failures)
+    return job.finish(refreshed(lake, report).line(), report.failures)
 
 
 if __name__ == "__main__":

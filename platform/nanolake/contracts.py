@@ -8,8 +8,8 @@ refuses unknown columns, missing required values, wrong types and values out of 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,11 +109,36 @@ def _read_table(path: Path) -> Table:
         version=int(head["version"]),
         key=tuple(head["key"]),
         description=head["description"],
-        columns=tuple(_read_column(path, name, spec) for name, spec in columns.items()),
+        columns=tuple(
+            column
+            for name, spec in columns.items()
+            for column in (
+                _included(path, name, spec, set(columns))
+                if "include" in spec
+                else (_read_column(path, name, spec),)
+            )
+        ),
     )
     if undefined := set(table.key) - set(table.column_names):
         raise SchemaError(f"{path.name}: key columns {sorted(undefined)} are not defined")
     return table
+
+
+def _included(
+    path: Path, name: str, spec: Mapping[str, Any], without: set[str]
+) -> Iterator[Column]:
+    """Give the columns of another table as a derived one holds them: fractions as float32.
+
+    A line ``name = { include = "particle" }`` stands for all columns of that table but those that
+    the including table defines itself.
+    """
+    source = path.with_name(f"{spec['include']}.toml")
+    if set(spec) != {"include"} or not source.is_file():
+        raise SchemaError(f"{path.name}, {name}: include = {spec['include']!r} names no table")
+    for column in _read_table(source).columns:
+        if column.name not in without:
+            narrow = column.type == "float64"
+            yield replace(column, type="float32") if narrow else column
 
 
 def _read_column(path: Path, name: str, spec: Mapping[str, Any]) -> Column:

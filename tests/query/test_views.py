@@ -485,7 +485,7 @@ def test_every_question_says_what_it_answers_and_runs(lake: Lake, name: str) -> 
 
 
 def test_an_unknown_question_lists_the_known_ones() -> None:
-    with pytest.raises(QueryError, match="no question 'size'; known: failures, group_shares"):
+    with pytest.raises(QueryError, match="no question 'size'; known: compare_batches, counts_by_"):
         question("size")
 
 

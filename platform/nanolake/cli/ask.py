@@ -23,6 +23,7 @@ from nanolake.cli.options import (
         "nanolake sql --file question.sql",
         "nanolake sql --named same_product",
         "nanolake sql 'FROM ensemble' --at 2026-11-01",
+        "nanolake sql --named rods_over_40_nm --set min_nm=60",
     )
 )
 def sql(
@@ -35,6 +36,15 @@ def sql(
     ] = None,
     named: Annotated[
         str | None, typer.Option("--named", "-n", help="A question that comes with nanolake.")
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="NAME=VALUE",
+            help="With --named: one parameter of the question; may be repeated. --list shows them.",
+        ),
     ] = None,
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     out: Annotated[
@@ -59,11 +69,19 @@ def sql(
     from nanolake.storage import read_moment
 
     if questions:
-        rows = [{"name": name, "question": about} for name, about in query.questions().items()]
+        rows = [
+            {
+                "name": name,
+                "question": about,
+                "parameters": "; ".join(p.line() for p in query.parameters(name).values()),
+            }
+            for name, about in query.questions().items()
+        ]
         say_table(rows)
         return
     moment = None if at is None else read_moment(at)
-    with open_lake(lake).stream(one_question(text, file, named), at=moment) as answer:
+    question, bound = one_question(text, file, named, values)
+    with open_lake(lake).stream(question, bound, at=moment) as answer:
         write_answer(answer, form, out)
 
 

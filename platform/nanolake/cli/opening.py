@@ -52,10 +52,8 @@ def read_settings(
             raise SettingsError(f"there is no settings file {config}")
         merged |= _yaml(partial(kind.from_yaml, config), config).model_dump(exclude_unset=True)
     for text in values or ():
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise SettingsError(f"--set {text!r} must be NAME=VALUE")
-        merged[name.strip()] = _yaml(partial(yaml.safe_load, value), f"--set {text!r}")
+        name, value = _name_and_value(text)
+        merged[name] = _yaml(partial(yaml.safe_load, value), f"--set {text!r}")
     return kind.build(merged)
 
 
@@ -69,16 +67,28 @@ def _yaml(read: Callable[[], Any], where: Path | str) -> Any:
         raise SettingsError(f"{where} is no YAML: {' '.join(str(error).split())}") from None
 
 
-def one_question(text: str | None, file: Path | None, named: str | None) -> str:
-    from nanolake.query import question
+def one_question(
+    text: str | None, file: Path | None, named: str | None, values: Sequence[str] | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Return the question that is meant and the values that fill its parameters."""
+    from nanolake.query import ask
 
     given = [value for value in (text, file, named) if value is not None]
     if len(given) != 1:
         raise SettingsError("give one question: as text, with --file, or with --named")
     if named is not None:
-        return question(named)
+        return ask(named, dict(map(_name_and_value, values or ())))
+    if values:
+        raise SettingsError("--set fills the parameters of a question that --named names")
     if file is not None:
         if not file.is_file():
             raise SettingsError(f"there is no file {file}")
-        return file.read_text(encoding="utf-8")
-    return text or ""
+        return file.read_text(encoding="utf-8"), {}
+    return text or "", {}
+
+
+def _name_and_value(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise SettingsError(f"--set {text!r} must be NAME=VALUE")
+    return name.strip(), value

@@ -96,6 +96,7 @@ def ingest(
     from nanolake.ingest import IngestSettings
     from nanolake.pipeline.ingest import ingest as run_ingest
     from nanolake.pipeline.ingest import read_source
+    from nanolake.pipeline.refresh import refreshed
     from nanolake.storage import Lake
 
     sheet = read_source(source, pixel_size_nm=pixel_size_nm)
@@ -104,15 +105,16 @@ def ingest(
         progress_bars(quiet=quiet) as progress,
         open_engine(engine, workers=workers, address=dask) as pool,
     ):
+        opened = Lake.create(lake)
         report = run_ingest(
-            Lake.create(lake),
+            opened,
             sheet,
             settings,
             engine=pool,
             progress=progress,
             retry_failed=retry_failed,
         )
-    finish([report], as_json=as_json, strict=strict)
+    finish([refreshed(opened, report)], as_json=as_json, strict=strict)
 
 
 @app.command(
@@ -136,6 +138,7 @@ def segment(
     """Find the particles in every micrograph and measure them."""
     from nanolake.console import progress_bars
     from nanolake.engines import open_engine
+    from nanolake.pipeline.refresh import refreshed
     from nanolake.pipeline.segment import segment_lake
     from nanolake.segment import SegmentSettings
 
@@ -153,7 +156,7 @@ def segment(
             retry_failed=retry_failed,
             on_forecast=forecaster(engine, dask, quiet=quiet),
         )
-    finish([report], as_json=as_json, strict=strict)
+    finish([refreshed(opened, report)], as_json=as_json, strict=strict)
 
 
 @app.command(
@@ -183,6 +186,7 @@ def describe(
     from nanolake.console import progress_bars
     from nanolake.engines import open_engine
     from nanolake.pipeline.describe import DescribeSettings, describe_lake
+    from nanolake.pipeline.refresh import refreshed
 
     opened = open_lake(lake)
     with (
@@ -198,7 +202,7 @@ def describe(
             retry_failed=retry_failed,
             on_forecast=forecaster(engine, ray, quiet=quiet),
         )
-    finish([report], as_json=as_json, strict=strict)
+    finish([refreshed(opened, report)], as_json=as_json, strict=strict)
 
 
 @app.command(
@@ -231,6 +235,7 @@ def group(
     from nanolake.group import GroupSettings
     from nanolake.pipeline.group import group_lake
     from nanolake.pipeline.group_compare import compare_groups
+    from nanolake.pipeline.refresh import refreshed
 
     settings = read_settings(GroupSettings, config, values)
     opened, scope = open_lake(lake), experiment or ()
@@ -239,9 +244,10 @@ def group(
             found = compare_groups(opened, settings, experiments=scope, progress=progress)
         else:
             say = forecaster("serial", None, quiet=False)
-            report = group_lake(
+            made = group_lake(
                 opened, settings, experiments=scope, progress=progress, on_forecast=say
             )
+            report = refreshed(opened, made)
     if compare:
         finish_comparison(found, as_json=as_json)
     else:
@@ -278,19 +284,47 @@ def classify(
     from nanolake.console import progress_bars
     from nanolake.pipeline.classify import classify_lake
     from nanolake.pipeline.predict import predict_lake
+    from nanolake.pipeline.refresh import refreshed
 
     if run is not None and (config or values):
         raise typer.BadParameter("--run uses a trained classifier: --config and --set train one")
     if run is None and experiment:
         raise typer.BadParameter("--experiment goes with --run: training uses every group's own")
     settings = read_settings(ClassifySettings, config, values)
+    opened = open_lake(lake)
     with progress_bars() as progress:
         if run is None:
-            report = classify_lake(open_lake(lake), settings, progress=progress)
+            report = classify_lake(opened, settings, progress=progress)
         else:
-            report = predict_lake(
-                open_lake(lake), run, experiments=experiment or (), progress=progress
+            report = refreshed(
+                opened,
+                predict_lake(opened, run, experiments=experiment or (), progress=progress),
             )
+    finish([report], as_json=as_json)
+
+
+@app.command(
+    epilog=examples(
+        "nanolake refresh --lake my-lake",
+    )
+)
+def refresh(
+    lake: LakeOption = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make all rows anew, also those that are true.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make answers quick again: every stage does so at its end, and what is missing is made here.
+
+    Questions are answered rightly before and after; a large lake answers them faster after.
+    """
+    from nanolake.console import progress_bars
+    from nanolake.pipeline.refresh import refresh as run_refresh
+
+    with progress_bars(quiet=quiet) as progress:
+        report = run_refresh(open_lake(lake), rebuild=rebuild, progress=progress)
     finish([report], as_json=as_json)
 
 

@@ -20,6 +20,7 @@ from nanolake.pipeline.exported import README, file_sha256, line, write_manifest
 from nanolake.pipeline.findings import default_workers, windowed
 from nanolake.pipeline.verify import broken_tables, image_of_row
 from nanolake.progress import Progress, silent
+from nanolake.query.derived import DERIVED
 from nanolake.storage import Lake
 from nanolake.storage.folders import Entry
 from nanolake.storage.images import OME_VERSION, SHARD, fast_codecs, group_json
@@ -31,7 +32,9 @@ PART_ROWS = 1_000_000
 MEMORY_BYTES = 600_000_000
 """This process with batches of the widest table under way: 500 to 520 MB were measured, at 400,000
 rows as at a million."""
-NOT_EXPORTED = frozenset((*BESIDE, "schema_version"))
+NOT_EXPORTED = frozenset(
+    (*BESIDE, "schema_version", "refresh_state", *(f"{name}_row" for name in DERIVED))
+)
 """Tables that a lake makes for itself."""
 _IMAGE_FILES = ("zarr.json", "0/zarr.json", SHARD)
 _RAW = "SELECT DISTINCT ON (raw_sha256, path) raw_sha256, path FROM micrograph_location"

@@ -86,11 +86,11 @@ def _spool(
     bound = {"experiments": experiment_ids(lake, experiments)} if experiments else None
     ids, described, models, count = hashlib.sha256(), hashlib.sha256(), set[str | None](), 0
     with lake.connect() as connection:
-        batches = _ask(
-            connection,
-            f"SELECT particle_id, model_id, {numbers} FROM morphology {where} ORDER BY particle_id",
-            bound,
+        sql = (
+            f"SELECT particle_id, model_id, {numbers} FROM morphology {where} ORDER BY particle_id"
         )
+        lake.take_ready_made(connection, sql)
+        batches = _ask(connection, sql, bound)
         with pq.ParquetWriter(path, batches.schema) as file:
             for batch in batches:
                 names = batch["particle_id"].to_pylist()

@@ -18,6 +18,7 @@ from nanolake.pipeline.describe import DescribeSettings, describe_lake
 from nanolake.pipeline.forecast import Forecast
 from nanolake.pipeline.group import group_lake
 from nanolake.pipeline.ingest import ingest
+from nanolake.pipeline.refresh import refreshed
 from nanolake.pipeline.report import report_lake
 from nanolake.pipeline.segment import segment_lake
 from nanolake.pipeline.work import StageReport, new_run_id
@@ -114,11 +115,13 @@ def run_all(
     before_describe()
     with open_engine(engines.describe, workers=engines.workers, address=engines.ray) as engine:
         told: Mapping[str, Any] = {"on_forecast": on_forecast, "settings": settings.describe}
-        note(describe_lake(lake, weights, engine=engine, **told, **common))
+        described = describe_lake(lake, weights, engine=engine, **told, **common)
+    note(refreshed(lake, described))
     counts = _counts(lake)
     path = None
     if counts["particles"]:
-        note(group_lake(lake, settings.group, progress=progress, on_forecast=on_forecast))
+        grouped = group_lake(lake, settings.group, progress=progress, on_forecast=on_forecast)
+        note(refreshed(lake, grouped))
         note(classify_lake(lake, settings.classify, progress=progress))
     if counts["micrographs"]:
         progress("report", 0, 1)

@@ -41,6 +41,7 @@ from nanolake.errors import (
     SettingsError,
     StoreError,
 )
+from nanolake.query import derived
 from nanolake.storage import definitions
 from nanolake.storage.catalogs import Catalog, open_catalog, quoted
 from nanolake.storage.folders import Folder, LocalFolder, S3Folder, disk_is_full, open_folder
@@ -105,6 +106,7 @@ class Lake:
         self.images = ImageStore(self.data.below("pixels"))
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._readers: dict[int | None, duckdb.DuckDBPyConnection] = {}
+        self._stale: tuple[int, tuple[str, ...] | None] = (-1, None)
 
     @classmethod
     def create(
@@ -241,6 +243,7 @@ class Lake:
             try:
                 with self.connect(at) as connection:
                     require_question(connection, sql)
+                    self.take_ready_made(connection, sql)
                     return connection.execute(sql, parameters or None).to_arrow_table()
             except (duckdb.Error, StoreError) as error:
                 # DuckDB's internal errors so far were races of its threads: gone the next time.
@@ -272,10 +275,29 @@ class Lake:
         with self.connect(at) as connection:
             try:
                 require_question(connection, sql)
+                self.take_ready_made(connection, sql)
                 reader = connection.execute(sql, parameters or None).to_arrow_reader(batch_rows)
             except duckdb.Error as error:
                 raise QueryError(f"{error}".strip()) from None
             yield Answer(reader)
+
+    def take_ready_made(self, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+        """Begin a transaction in which ``sql`` finds derived rows ready-made, where they hold.
+
+        ``connection`` is one of `connect`. The views of the lake would give the same rows, later.
+        What is stale is looked up once a snapshot.
+        """
+        connection.execute("BEGIN")  # what is stale and what is answered are of one snapshot
+        if not derived.session_views(sql, ()):
+            return
+        row = connection.execute("FROM lake.current_snapshot()").fetchone()
+        snapshot = int(row[0]) if row else -1
+        looked_at, stale = self._stale
+        if looked_at != snapshot:
+            stale = _stale_experiments(connection)
+            self._stale = (snapshot, stale)
+        for statement in derived.session_views(sql, stale) if stale is not None else ():
+            connection.execute(statement)
 
     def commit(
         self,
@@ -379,6 +401,34 @@ class Lake:
             for key, snapshot in landed.items():
                 self.ledger.finish({key: 0.0}, snapshot)
             self.ledger.release(mine - set(landed))
+
+    @contextmanager
+    def rewrite(
+        self, message: str, origin: Origin = _UNSAID
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give the writing connection in one transaction under the lake's lock, for derived tables.
+
+        Rows that are made from others may be deleted and written again, and views made anew; rows
+        of the sources only ever come in through `commit`. All or nothing of it lands; raises
+        `LakeError` where the transaction failed.
+        """
+        import duckdb
+
+        self._require_followed()
+        with self.catalog.lock():
+            writer = self._open_writer()
+            try:
+                writer.execute("BEGIN")
+                yield writer
+                _describe_commit(writer, message, origin.info())
+                writer.execute("COMMIT")
+            except BaseException as error:
+                self.close()  # whatever state it is in, the next transaction begins anew
+                if isinstance(error, duckdb.Error):
+                    raise LakeError(f"nothing was written to {self.where}: {error}") from error
+                raise
+        with suppress(*_UNSEALED):
+            self.seal()
 
     def follow(self) -> None:
         """Make tables and views those of this package before asking: the lake may be older."""
@@ -660,6 +710,19 @@ def _disk(root: Path) -> Iterator[None]:
         raise LakeError(f"{root} cannot be made: {error.strerror}: name another folder") from None
 
 
+def _stale_experiments(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...] | None:
+    """Return the experiments whose derived rows no longer hold; None where none are to be used.
+
+    That is where there are none, or where most are stale: computing everything is quicker then.
+    """
+    found = connection.execute(derived.ready_since()).fetchone()
+    if found is None or found[0] is None:
+        return None
+    stale = connection.execute(derived.stale_experiments(int(found[0]))).fetchall()
+    ready = connection.execute("SELECT count(*) FROM ensemble_row").fetchone()
+    return tuple(row[0] for row in stale) if ready and 2 * len(stale) <= ready[0] else None
+
+
 def _without(rows: pa.Table, unit_keys: set[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -686,10 +749,8 @@ def _append(
             done = connection.execute(f'INSERT INTO "{name}" BY NAME SELECT * FROM incoming')
             counts[name] = int((done.fetchone() or (0,))[0])
             connection.unregister("incoming")
-        info = origin.info(rows=counts, units=unit_keys, token=token)
-        connection.execute(
-            "CALL lake.set_commit_message($author, $message, extra_info => $info)",
-            {"author": author(), "message": message, "info": info},
+        _describe_commit(
+            connection, message, origin.info(rows=counts, units=unit_keys, token=token)
         )
         connection.execute("COMMIT")
     except BaseException:
@@ -700,3 +761,10 @@ def _append(
     row = connection.execute("FROM lake.last_committed_snapshot()").fetchone()
     assert row is not None, "a lake that was just committed to has a snapshot"
     return int(row[0])
+
+
+def _describe_commit(connection: duckdb.DuckDBPyConnection, message: str, info: str) -> None:
+    connection.execute(
+        "CALL lake.set_commit_message($author, $message, extra_info => $info)",
+        {"author": author(), "message": message, "info": info},
+    )

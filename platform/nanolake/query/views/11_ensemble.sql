@@ -2,6 +2,7 @@
 -- which shapes. micrograph_count are the segmented micrographs that are at home in it,
 -- empty_micrograph_count those of them in which no particle was kept.
 -- Sizes are equivalent circular diameters; nm is NULL where no pixel size is known.
+-- Of equally frequent values the mode is the smallest.
 CREATE OR REPLACE VIEW ensemble AS
 WITH pictures AS (
     SELECT h.experiment_id, count(*) AS micrograph_count,
@@ -21,19 +22,21 @@ SELECT
     avg(equivalent_diameter_area_nm) AS diameter_mean_nm,
     stddev_samp(equivalent_diameter_area_nm) AS diameter_sd_nm,
     stddev_samp(equivalent_diameter_area_nm) / avg(equivalent_diameter_area_nm) AS sigma_over_d,
-    quantile_cont(equivalent_diameter_area_nm, 0.10) AS diameter_d10_nm,
-    quantile_cont(equivalent_diameter_area_nm, 0.50) AS diameter_d50_nm,
-    quantile_cont(equivalent_diameter_area_nm, 0.90) AS diameter_d90_nm,
+    quantile_cont(equivalent_diameter_area_nm::DOUBLE, 0.10) AS diameter_d10_nm,
+    quantile_cont(equivalent_diameter_area_nm::DOUBLE, 0.50) AS diameter_d50_nm,
+    quantile_cont(equivalent_diameter_area_nm::DOUBLE, 0.90) AS diameter_d90_nm,
+    min(equivalent_diameter_area_nm) AS diameter_min_nm,
+    max(equivalent_diameter_area_nm) AS diameter_max_nm,
     avg(equivalent_diameter_area_px) AS diameter_mean_px,
     avg(feret_diameter_max_nm) AS feret_diameter_max_mean_nm,
     avg(aspect_ratio) AS aspect_ratio_mean,
     avg(circularity) AS circularity_mean,
     avg(solidity) AS solidity_mean,
     median(p) AS p_median,
-    mode(d) AS d_mode,
+    mode(d ORDER BY d) AS d_mode,
     avg(L_ratio) AS L_ratio_mean,
     avg(jaccard) AS jaccard_mean,
-    mode(shape_group) FILTER (shape_group > 0) AS largest_group,
+    mode(shape_group ORDER BY shape_group) FILTER (shape_group > 0) AS largest_group,
     experiment_id
 FROM experiment_current e
 JOIN lab_current l ON l.lab_id = e.lab_id

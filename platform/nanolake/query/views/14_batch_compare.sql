@@ -2,16 +2,20 @@
 -- difference_nm and its 95 % interval (normal approximation) compare mean equivalent diameters;
 -- welch_t is Welch's statistic, cohen_d the difference in pooled standard deviations;
 -- group_overlap is the share of particles that two batches have in common over the shape groups
--- (1: the same shares, 0: no group in common).
+-- (1: the same shares, 0: no group in common). Asked for two experiments, only their pair is made.
 CREATE OR REPLACE VIEW batch_compare AS
 WITH share AS (
-    SELECT experiment_id, shape_group,
-           count(*) / sum(count(*)) OVER (PARTITION BY experiment_id) AS share
-    FROM morphology WHERE shape_group > 0 GROUP BY experiment_id, shape_group
+    SELECT experiment_id, map_from_entries(list((shape_group, part))) AS shares
+    FROM (
+        SELECT experiment_id, shape_group,
+               particle_count / sum(particle_count) OVER (PARTITION BY experiment_id) AS part
+        FROM group_summary WHERE shape_group > 0
+    )
+    GROUP BY experiment_id
 ),
-common AS (
-    SELECT a.experiment_id AS a_id, b.experiment_id AS b_id, sum(least(a.share, b.share)) AS overlap
-    FROM share a JOIN share b USING (shape_group) GROUP BY a.experiment_id, b.experiment_id
+batch AS (
+    SELECT *, row_number() OVER (ORDER BY lab, experiment, experiment_id) AS place
+    FROM ensemble LEFT JOIN share USING (experiment_id)
 ),
 pair AS (
     SELECT
@@ -23,9 +27,9 @@ pair AS (
         sqrt(a.diameter_sd_nm ** 2 / a.calibrated_count
              + b.diameter_sd_nm ** 2 / b.calibrated_count) AS standard_error_nm,
         sqrt((a.diameter_sd_nm ** 2 + b.diameter_sd_nm ** 2) / 2) AS pooled_sd_nm,
+        a.shares AS shares_a, b.shares AS shares_b,
         a.experiment_id AS experiment_a_id, b.experiment_id AS experiment_b_id
-    FROM ensemble a JOIN ensemble b
-        ON (a.lab, a.experiment, a.experiment_id) < (b.lab, b.experiment, b.experiment_id)
+    FROM batch a JOIN batch b ON a.place < b.place
 )
 SELECT
     lab_a, experiment_a, lab_b, experiment_b, count_a, count_b, mean_a_nm, mean_b_nm,
@@ -35,7 +39,8 @@ SELECT
     difference_nm / nullif(standard_error_nm, 0) AS welch_t,
     difference_nm / nullif(pooled_sd_nm, 0) AS cohen_d,
     sigma_over_d_a, sigma_over_d_b,
-    coalesce(overlap, CASE WHEN experiment_a_id IN (SELECT experiment_id FROM share)
-        AND experiment_b_id IN (SELECT experiment_id FROM share) THEN 0 END) AS group_overlap,
+        CASE WHEN shares_a IS NOT NULL AND shares_b IS NOT NULL THEN
+        list_sum([least(shares_a[g], coalesce(shares_b[g], 0)) for g in map_keys(shares_a)])
+    END AS group_overlap,
     experiment_a_id, experiment_b_id
-FROM pair LEFT JOIN common ON a_id = experiment_a_id AND b_id = experiment_b_id;
+FROM pair;

@@ -1,0 +1,276 @@
+"""Refresh: keep the rows of `morphology`, `ensemble` and their like ready-made.
+
+Answers are right at any moment, refreshed or not (`nanolake.query.derived`): what has changed since
+is computed anew. A refresh makes the rows of the experiments that have changed, a block of them a
+transaction, and notes at the end up to which snapshot they go. Until then questions look past every
+row that a block has replaced, so a refresh may be killed at any moment. Of two at once the later
+one goes on and the other stops.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from nanolake.pipeline.work import StageReport
+from nanolake.progress import Progress, silent
+from nanolake.query import derived
+from nanolake.storage import Lake
+from nanolake.storage.reading import hold_to_memory
+
+if TYPE_CHECKING:
+    import duckdb
+
+STAGE = "refresh"
+BLOCK_PARTICLES = 2_000_000
+"""Rows of `morphology` made in one transaction; an experiment is never divided."""
+MEMORY_LIMIT_BYTES = 4 * 2**30
+"""What DuckDB may use for a block before it spills to temporary files."""
+OPTIONS = {"parquet_version": "2", "parquet_row_group_size": "122880"}
+"""How the derived tables are written: see decisions/0014."""
+ORDER = "experiment_id, micrograph_id, label"
+"""How the rows of a block are sorted; blocks follow one another in the same order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a refresh has to do."""
+
+    snapshot: int
+    """The newest snapshot that was looked at: the ready-made rows go up to it afterwards."""
+    experiments: tuple[tuple[str, int], ...]
+    """Experiments to make anew with their numbers of particles, in the order of the rows."""
+    since: int | None
+    """The snapshot up to which the ready-made rows go now; None: nothing of them is true."""
+
+
+def refreshed(lake: Lake, report: StageReport) -> StageReport:
+    """Refresh the lake after a stage; return the stage's report with the time of both."""
+    found = refresh(lake)
+    if not found.done:
+        return report
+    words = f"{found.done} experiments refreshed"
+    note = f"{report.note}; {words}" if report.note else words
+    return replace(report, note=note, wall_s=report.wall_s + found.wall_s)
+
+
+def refresh(
+    lake: Lake,
+    *,
+    rebuild: bool = False,
+    block_particles: int = BLOCK_PARTICLES,
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+    progress: Progress = silent,
+) -> StageReport:
+    """Make the ready-made rows of every experiment that has changed; ``rebuild``: of all.
+
+    Returns a report that counts experiments. Nothing is written where nothing has changed.
+    """
+    started = time.perf_counter()
+    lake.follow()
+    plan = _plan(lake, rebuild=rebuild)
+    rows = 0
+    if plan.experiments or plan.since is None:
+        rows = _carry_out(lake, plan, block_particles, memory_limit_bytes, progress)
+    return StageReport(
+        stage=STAGE,
+        noun="experiments",
+        done=len(plan.experiments),
+        rows={"morphology": rows} if rows else {},
+        wall_s=time.perf_counter() - started,
+    )
+
+
+def _plan(lake: Lake, *, rebuild: bool) -> Plan:
+    """Look, in one snapshot, what has changed since the last refresh."""
+    with lake.connect() as connection:
+        connection.execute("BEGIN")
+        snapshot = _one(connection, "FROM lake.current_snapshot()")
+        since = None if rebuild else _one(connection, derived.ready_since())
+        everyone = "SELECT experiment_id FROM experiment"
+        chosen = everyone if since is None else derived.stale_experiments(since)
+        found = connection.execute(
+            f"""WITH chosen AS MATERIALIZED ({chosen}), held AS (
+                SELECT h.experiment_id, sum(s.particle_count)::BIGINT AS particles
+                FROM micrograph_home h JOIN segmentation_current s USING (micrograph_id)
+                WHERE h.experiment_id IN (FROM chosen) GROUP BY h.experiment_id)
+            SELECT experiment_id, coalesce(particles, 0) FROM experiment_current e
+            LEFT JOIN held USING (experiment_id)
+            WHERE experiment_id IN (FROM chosen) ORDER BY experiment_id"""
+        ).fetchall()
+        connection.execute("COMMIT")
+    return Plan(
+        snapshot=int(snapshot),
+        experiments=tuple((str(name), int(count)) for name, count in found),
+        since=since,
+    )
+
+
+def _carry_out(
+    lake: Lake, plan: Plan, block_particles: int, memory_limit_bytes: int, progress: Progress
+) -> int:
+    """Write the blocks, a transaction each; the last one also notes what they hold."""
+    key = f"refresh-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    blocks = list(_blocks(plan.experiments, block_particles)) or [[]]
+    rows, windows = 0, _windows(lake, blocks)
+    for number, block in enumerate(blocks):
+        message = f"refresh: {len(block)} experiments"
+        with _transaction(lake, message, memory_limit_bytes) as connection:
+            mine = _begin(connection, plan, key) if number == 0 else _is_mine(connection, key)
+            if not mine:  # another refresh has begun, or done, the same
+                return rows
+            rows += _write_block(connection, block, windows[number], key)
+            if number == len(blocks) - 1:
+                _note(connection, plan.snapshot, key)
+        progress(STAGE, number + 1, len(blocks))
+    return rows
+
+
+def _blocks(experiments: Sequence[tuple[str, int]], particles: int) -> Iterator[list[str]]:
+    """Cut the experiments into blocks of about so many particles.
+
+    >>> list(_blocks([("a", 3), ("b", 3), ("c", 9), ("d", 1)], 6))
+    [['a', 'b'], ['c'], ['d']]
+    """
+    block: list[str] = []
+    held = 0
+    for name, count in experiments:
+        if block and held + count > particles:
+            yield block
+            block, held = [], 0
+        block.append(name)
+        held += count
+    if block:
+        yield block
+
+
+def _windows(lake: Lake, blocks: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """Say in which snapshots the rows of each block lie, so that other files are not opened.
+
+    One look at the ids of each large table spares one look at the whole table for every block.
+    """
+    windows: list[dict[str, str]] = [{} for _ in blocks]
+    with lake.connect() as connection:
+        run = _one(connection, "SELECT grouping_run_id FROM grouping_current")
+        for window in windows:
+            window["group_assignment"] = f"grouping_run_id = {_text(run)}" if run else "false"
+        scope = _values((name, number) for number, block in enumerate(blocks) for name in block)
+        for table in derived.BIG_TABLES if any(blocks) else ():
+            found = connection.execute(
+                f"""WITH scope(experiment_id, block) AS ({scope}), mask AS MATERIALIZED (
+                    SELECT DISTINCT segmentation_id, block
+                    FROM micrograph_location JOIN scope USING (experiment_id)
+                    JOIN segmentation USING (micrograph_id))
+                SELECT block, list(DISTINCT snapshot_id) FROM (
+                    SELECT segmentation_id, snapshot_id FROM {table} GROUP BY ALL)
+                JOIN mask USING (segmentation_id) GROUP BY block"""
+            ).fetchall()
+            lists = dict(found)
+            for number, window in enumerate(windows):
+                chosen = ", ".join(map(str, sorted(lists.get(number, [])))) or "-1"
+                window[table] = f"snapshot_id IN ({chosen})"
+    return windows
+
+
+def _write_block(
+    connection: duckdb.DuckDBPyConnection, block: Sequence[str], windows: dict[str, str], key: str
+) -> int:
+    """Replace the rows of a block of experiments in every derived table; return how many."""
+    if not block:
+        return 0
+    scope = _values((name,) for name in block)
+    ready = {
+        "morphology": "SELECT * EXCLUDE (unit_key, created_at) FROM lake.main.morphology_row "
+        "WHERE experiment_id IN (FROM scope_experiment)"
+    }
+    counts = {}
+    for name in derived.DERIVED:
+        first = name == "morphology"
+        connection.execute(f"DELETE FROM {name}_row WHERE experiment_id IN ({scope})")
+        done = connection.execute(
+            f"INSERT INTO {name}_row BY NAME "
+            f"{derived.narrowed(name, scope, windows=windows, ready={} if first else ready)} "
+            f"SELECT *, {_text(key)} AS unit_key, now() AS created_at FROM {name} "
+            f"ORDER BY {ORDER if first else 'experiment_id'}"
+        ).fetchone()
+        counts[name] = int(done[0]) if done else 0
+    return counts["morphology"]
+
+
+def _begin(connection: duckdb.DuckDBPyConnection, plan: Plan, key: str) -> bool:
+    """Take the derived tables over, unless another refresh has ended since the plan was made."""
+    if plan.since is None:
+        _forget(connection)
+        _note(connection, 0, key, definition="unfinished")
+        return True
+    if _one(connection, derived.ready_since()) != plan.since:
+        return False
+    _note(connection, plan.since, key)
+    return True
+
+
+def _is_mine(connection: duckdb.DuckDBPyConnection, key: str) -> bool:
+    return bool(_one(connection, "SELECT max(unit_key) FROM refresh_state") == key)
+
+
+def _forget(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take all derived rows away: questions compute everything."""
+    for name in derived.DERIVED:
+        connection.execute(f"DELETE FROM {name}_row")
+        for option, value in OPTIONS.items():
+            connection.execute(
+                f"CALL lake.set_option('{option}', '{value}', table_name => '{name}_row')"
+            )
+
+
+def _note(
+    connection: duckdb.DuckDBPyConnection, snapshot: int, key: str, definition: str | None = None
+) -> None:
+    """Say that derived rows hold unless a source row newer than ``snapshot`` concerns them."""
+    connection.execute("DELETE FROM refresh_state")
+    connection.execute(
+        "INSERT INTO refresh_state BY NAME SELECT $snapshot AS since_snapshot, "
+        "$definition AS definition, $key AS unit_key, now() AS created_at",
+        {"snapshot": snapshot, "definition": definition or derived.definition(), "key": key},
+    )
+
+
+@contextmanager
+def _transaction(
+    lake: Lake, message: str, memory_limit_bytes: int
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give one transaction of `Lake.rewrite` that spills beyond a bound of memory."""
+    with (
+        tempfile.TemporaryDirectory(prefix="nanolake-refresh-") as spill,
+        lake.rewrite(message) as connection,
+    ):
+        connection.execute(f"SET memory_limit = '{memory_limit_bytes} bytes'")
+        connection.execute(f"SET temp_directory = {_text(spill)}")
+        yield connection
+        hold_to_memory(connection)  # the connection goes on without the folder and the bound
+
+
+def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    """Return the first value of an answer, None where there is no row."""
+    row = connection.execute(sql).fetchone()
+    return row[0] if row else None
+
+
+def _values(rows: Iterable[tuple[str | int, ...]]) -> str:
+    """Return rows of texts and whole numbers as a VALUES list.
+
+    >>> _values([("a'b", 1), ("c", 2)])
+    "VALUES ('a''b', 1), ('c', 2)"
+    """
+    texts = (", ".join(_text(v) if isinstance(v, str) else str(v) for v in row) for row in rows)
+    return "VALUES " + ", ".join(f"({text})" for text in texts)
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,182 @@
+"""SQL of the derived tables: ready-made rows of a view, and what of them is no longer true.
+
+The lake's views compute everything from the source tables when they are asked, and are always
+right. `nanolake refresh` keeps the rows of a view ``X`` of `DERIVED` in the table ``X_row``; a
+session (`Lake.query`) then asks a temporary view ``X`` instead: the rows of ``X_row`` of every
+experiment in which nothing has changed since, and ``X`` computed for the others only. What has
+changed is read off the sources themselves: each row of a DuckLake table knows the snapshot that
+brought it (``snapshot_id``), and files of older snapshots are left out while the question is
+planned, so that looking costs the same for a thousand particles and for fifty million.
+
+``X`` of some experiments is the very text of the views, run over source tables that are narrowed to
+these experiments: common table expressions take the names of the tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from nanolake.contracts import ddl
+from nanolake.query.files import view_statements
+
+__all__ = [
+    "BIG_TABLES",
+    "DERIVED",
+    "definition",
+    "narrowed",
+    "ready_since",
+    "session_views",
+    "stale_experiments",
+]
+
+DERIVED = ("morphology", "ensemble", "group_summary", "size_histogram")
+"""The views that are kept ready-made, each in a table ``…_row``; a later one may use an earlier."""
+
+BIG_TABLES = ("particle", "shape_prediction", "shape_refinement")
+"""Sources with a row a particle that name its segmentation: see ``windows`` of `narrowed`."""
+
+_BY_MICROGRAPH = ("segmentation", "micrograph", "micrograph_location")
+_BY_SEGMENTATION = ("shape_inference", "group_inference", *BIG_TABLES)
+_VIEW = re.compile(r"^CREATE OR REPLACE VIEW (\w+) AS\n(.*);\s*\Z", re.MULTILINE | re.DOTALL)
+
+
+def stale_experiments(since: int) -> str:
+    """Return a SELECT of the ids of experiments that a row newer than snapshot ``since`` concerns.
+
+    A picture concerns every experiment that it was ever given for; another current grouping
+    concerns all experiments. Rows of the sources are never changed or removed, only added.
+    """
+    new = f"snapshot_id > {since}"
+    pictures = "\nUNION ".join(
+        [
+            *(f"SELECT micrograph_id FROM lake.main.{name} WHERE {new}" for name in _BY_MICROGRAPH),
+            *(
+                "SELECT s.micrograph_id FROM lake.main.segmentation s WHERE s.segmentation_id IN "
+                f"(SELECT segmentation_id FROM lake.main.{name} WHERE {new})"
+                for name in _BY_SEGMENTATION
+            ),
+            "SELECT s.micrograph_id FROM lake.main.segmentation s WHERE s.segmentation_id IN "
+            "(SELECT segmentation_id FROM lake.main.group_inference WHERE unit_key IN "
+            f"(SELECT unit_key FROM lake.main.group_prediction WHERE {new}))",
+        ]
+    )
+    return f"""SELECT experiment_id FROM lake.main.micrograph_location
+    WHERE micrograph_id IN ({pictures})
+UNION SELECT experiment_id FROM lake.main.experiment WHERE {new}
+UNION SELECT experiment_id FROM lake.main.experiment
+    WHERE lab_id IN (SELECT lab_id FROM lake.main.lab WHERE {new})
+UNION SELECT experiment_id FROM lake.main.experiment
+    WHERE sample_id IN (SELECT sample_id FROM lake.main.sample WHERE {new})
+UNION SELECT experiment_id FROM lake.main.experiment
+    WHERE (SELECT count(*) FROM lake.main.grouping_run WHERE {new} AND comparison_id IS NULL) > 0
+UNION SELECT experiment_id FROM lake.main.experiment
+    WHERE (SELECT count(*) FROM lake.main.group_assignment WHERE {new} AND grouping_run_id
+           = (SELECT grouping_run_id FROM lake.main.grouping_current)) > 0"""
+
+
+def narrowed(
+    name: str,
+    experiments: str,
+    *,
+    windows: Mapping[str, str] | None = None,
+    ready: Mapping[str, str] | None = None,
+) -> str:
+    """Return common table expressions that end with the view ``name`` of some experiments only.
+
+    ``experiments`` is a SELECT of experiment ids. ``windows`` may narrow a source table further,
+    by a condition that is known to leave out nothing of these experiments. ``ready`` gives the
+    rows of another derived view, by its name, that need not be computed again.
+    """
+    windows, ready = windows or {}, ready or {}
+    parts = [f"scope_experiment AS NOT MATERIALIZED ({experiments})", *_scope(windows)]
+    for view, body in _views().items():
+        parts.append(f"{view} AS NOT MATERIALIZED (\n{ready.get(view, body)})")
+        if view == name:
+            break
+    return "WITH " + ",\n".join(parts)
+
+
+def session_views(sql: str, stale: Sequence[str]) -> list[str]:
+    """Return statements that let a session take ready-made rows for the views that ``sql`` names.
+
+    ``stale`` are the experiments that must be computed instead. They are written out: below a
+    materialized expression DuckDB would read every column of the tables.
+    """
+    text = sql.lower()
+    compared = "batch_compare" in text
+    named = {name for name in DERIVED if name in text}
+    named |= {"ensemble", "group_summary"} if compared else set()
+    made = [f"CREATE TEMP VIEW {n} AS {_ready(n, stale)}" for n in DERIVED if n in named]
+    if compared:
+        made.append(f"CREATE TEMP VIEW batch_compare AS {_views()['batch_compare']}")
+    return made
+
+
+def _ready(name: str, stale: Sequence[str]) -> str:
+    rows = f"SELECT * EXCLUDE (unit_key, created_at) FROM lake.main.{name}_row"
+    if not stale:
+        return rows
+    texts = ", ".join("'" + one.replace("'", "''") + "'" for one in stale)
+    values = f"SELECT unnest([{texts}]) AS experiment_id"
+    return (
+        f"{narrowed(name, values)} FROM {name} "
+        f"UNION ALL {rows} WHERE experiment_id NOT IN ({texts})"
+    )
+
+
+def ready_since() -> str:
+    """Return a SELECT of the snapshot up to which this package's ready-made rows go, or NULL."""
+    return (
+        "SELECT max(since_snapshot) FROM lake.main.refresh_state "
+        f"WHERE definition = '{definition()}'"
+    )
+
+
+@cache
+def definition() -> str:
+    """Return a hash of what derived rows are made by: with another one they are all made anew."""
+    texts = [narrowed(name, "") + ddl(f"{name}_row") for name in DERIVED]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _scope(windows: Mapping[str, str]) -> list[str]:
+    """Return source tables narrowed to the pictures of the experiments in scope."""
+
+    def source(table: str, condition: str) -> str:
+        window = windows.get(table)
+        also = f"{window} AND " if window else ""
+        rows = f"SELECT * FROM lake.main.{table} WHERE {also}{condition}"
+        return f"{table} AS NOT MATERIALIZED ({rows})"
+
+    pictures = "micrograph_id IN (FROM scope_micrograph)"
+    masks = "segmentation_id IN (FROM scope_segmentation)"
+    particles = windows.get("particle", "true")
+    return [
+        "scope_micrograph AS NOT MATERIALIZED (SELECT DISTINCT micrograph_id FROM "
+        "lake.main.micrograph_location WHERE experiment_id IN (FROM scope_experiment))",
+        "scope_segmentation AS NOT MATERIALIZED (SELECT DISTINCT segmentation_id FROM "
+        f"lake.main.segmentation WHERE {pictures})",
+        source("experiment", "experiment_id IN (FROM scope_experiment)"),
+        *(source(table, pictures) for table in _BY_MICROGRAPH),
+        *(source(table, masks) for table in _BY_SEGMENTATION),
+        source(
+            "group_prediction",
+            f"unit_key IN (SELECT unit_key FROM lake.main.group_inference WHERE {masks})",
+        ),
+        source(
+            "group_assignment",
+            "grouping_run_id = (SELECT grouping_run_id FROM lake.main.grouping_current) "
+            "AND particle_id IN (SELECT particle_id FROM lake.main.particle "
+            f"WHERE {particles} AND {masks})",
+        ),
+    ]
+
+
+@cache
+def _views() -> dict[str, str]:
+    """Return name and body of every view, in their order."""
+    found = (_VIEW.search(text) for text in view_statements())
+    return {match[1]: match[2] for match in found if match}
