@@ -166,6 +166,36 @@ def test_whole_numbers_with_gaps_stay_whole_in_csv(run: Run, finished: Any) -> N
     assert out.split() == ["n", "1", '""', "9007199254740993"]
 
 
+def test_parameters_of_a_question(run: Run, finished: Any) -> None:
+    lake = ("--lake", finished.lake.root)
+    named = ("sql", "--named", "rods_over_40_nm", "--format", "json", *lake)
+    found = [
+        sum(row["rods"] for row in json.loads(run(*named, *given)[1]))
+        for given in ((), ("--set", "min_nm=0"), ("--set", "min_nm=0", "-s", "max_aspect_ratio=1"))
+    ]
+    assert found[0] <= found[1] < found[2]
+    listed = run("sql", "--list")[1]
+    assert "min_nm = 40: longer than this" in listed
+    for given, message in [
+        (("--set", "min=4"), "no parameter 'min'; known: min_nm = 40"),
+        (("--set", "min_nm=long"), "min_nm = 'long' is not a number"),
+        (("--set", "min_nm"), "must be NAME=VALUE"),
+    ]:
+        code, _, complaint = run(*named, *given)
+        assert code == 1
+        assert message in " ".join(complaint.split())
+    assert "--set fills" in run("sql", "SELECT 1", "--set", "a=1", *lake)[2]
+
+
+def test_refresh_says_what_it_made(run: Run, lake_copy: Any) -> None:
+    lake = ("--lake", lake_copy.root)
+    (report,) = json.loads(run("refresh", *lake, "--json", "--quiet")[1])
+    assert (report["stage"], report["noun"]) == ("refresh", "experiments")
+    assert report["done"] == lake_copy.query("FROM experiment_current").num_rows
+    assert "nothing to do: 0 experiments done" in run("refresh", *lake, "--quiet")[1]
+    assert "nothing to do" not in run("refresh", "--rebuild", *lake, "--quiet")[1]
+
+
 def test_questions_from_files_and_by_name(run: Run, finished: Any, tmp_path: Path) -> None:
     lake = ("--lake", finished.lake.root)
     (tmp_path / "q.sql").write_text("-- how many\nSELECT count(*) AS n FROM particle;\n")

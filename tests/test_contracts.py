@@ -103,6 +103,26 @@ def test_a_wrong_definition_names_file_and_column(tmp_path: Path, text: str, mes
         load_tables(tmp_path)
 
 
+def test_a_derived_table_includes_the_columns_of_another_as_float32() -> None:
+    """All but those that it defines itself, where the line stands, with unit and range."""
+    made, source = get_table("morphology_row"), get_table("particle")
+    columns = {column.name: column for column in made.columns}
+    assert set(columns) > set(source.column_names)
+    assert made.column_names[4:7] == source.column_names[:3]
+    for column in source.columns:
+        wanted = "float32" if column.type == "float64" else column.type
+        assert columns[column.name].type == wanted
+        assert (columns[column.name].unit, columns[column.name].min) == (column.unit, column.min)
+    assert columns["unit_key"].description == "The refresh that wrote the row"
+
+
+def test_including_what_is_no_table_is_an_error(tmp_path: Path) -> None:
+    head = '[table]\nname="t"\nversion=1\nkey=[]\ndescription="d"\n[columns]\n'
+    (tmp_path / "t.toml").write_text(head + 'x = { include = "u" }')
+    with pytest.raises(SchemaError, match=r"t.toml, x: include = 'u' names no table"):
+        load_tables(tmp_path)
+
+
 def test_a_folder_without_definitions_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="no table definitions in"):
         load_tables(tmp_path)

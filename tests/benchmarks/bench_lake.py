@@ -380,7 +380,8 @@ def report(
         "",
         "Seconds. Cold: a fresh process, opening the lake included, the interpreter's start and "
         f"imports not; {cold}. Warm: median of {REPEATS} more in that process (of one where cold "
-        "took more than 10 s). CPU: seconds of all threads, warm, at the larger size. Memory: the process's peak resident size. Parquet and .duckdb: the "
+        "took more than 10 s). CPU: seconds of all threads, warm, at the larger size. Memory: the "
+        "process's peak resident size. Parquet and .duckdb: the "
         "rows of `morphology` with the same columns in the same order, and the same views over "
         "them, computed when asked.",
         "",
@@ -423,9 +424,10 @@ def _line(
 ) -> str:
     before, now = small.answers[name], large.answers[name]
     others = " | ".join(f"{plain[kind][0][name].warm_s:.2f}" for kind in ("parquet", "duckdb"))
+    growth, peak = now.warm_s / before.warm_s, f"{now.peak_bytes / 2**20:,.0f} MiB"
     return (
-        f"| `{name}` | {before.warm_s:.3f} | {now.warm_s:.3f} | {now.warm_s / before.warm_s:.1f} "
-        f"| {now.warm_cpu_s:.2f} | {now.cold_s:.2f} | {now.peak_bytes / 2**20:,.0f} MiB | {others} |"
+        f"| `{name}` | {before.warm_s:.3f} | {now.warm_s:.3f} | {growth:.1f} "
+        f"| {now.warm_cpu_s:.2f} | {now.cold_s:.2f} | {peak} | {others} |"
     )
 
 

@@ -244,6 +244,63 @@ def test_the_views_answer_the_same_whenever_the_lake_was_refreshed(lake: Lake) -
     walk(World(lake, seed=2), steps=12)
 
 
+def test_every_kind_of_news_makes_the_right_experiments_stale(lake: Lake) -> None:
+    """Experiments a and b have a picture each, m1 and m2, and b a copy of m1 as well."""
+    world = World(lake, seed=0)
+    ids1 = {"segmentation_id": "s1", "micrograph_id": "m1"}
+    world.commit(
+        lab=[world.row("lab", lab_id="L", lab="L")],
+        sample=[world.row("sample", sample_id="s", lab_id="L", sample="s")],
+        experiment=[
+            world.row("experiment", experiment_id="a", lab_id="L", sample_id="s", experiment="a"),
+            world.row("experiment", experiment_id="b", lab_id="M", experiment="b"),
+        ],
+        micrograph=[world.row("micrograph", micrograph_id=name, pixel_size_trust="unknown",
+                              dtype="uint8") for name in ("m1", "m2")],
+        micrograph_location=[
+            world.row("micrograph_location", micrograph_id=name, experiment_id=home, path=home)
+            for name, home in [("m1", "a"), ("m1", "b"), ("m2", "b")]
+        ],
+        segmentation=[world.row("segmentation", segmentation_id="s1", micrograph_id="m1",
+                                polarity="dark"),
+                      world.row("segmentation", segmentation_id="s2", micrograph_id="m2",
+                                polarity="dark")],
+        group_inference=[world.row("group_inference", segmentation_id="s2", unit_key="gi")],
+        grouping_run=[world.row("grouping_run", grouping_run_id="g", dataset="columns",
+                                columns=["p"])],
+    )  # fmt: skip
+    news: list[tuple[str, Row, set[str]]] = [
+        ("lab", {"lab_id": "L", "lab": "new"}, {"a"}),
+        ("sample", {"sample_id": "s", "lab_id": "L", "sample": "new"}, {"a"}),
+        ("experiment", {"experiment_id": "b", "lab_id": "L", "experiment": "new"}, {"b"}),
+        ("micrograph", {"micrograph_id": "m2", "pixel_size_trust": "unknown", "dtype": "uint8"},
+         {"b"}),
+        ("micrograph_location", {"micrograph_id": "m1", "experiment_id": "a", "path": "c"},
+         {"a", "b"}),
+        ("segmentation", {"segmentation_id": "s3", "micrograph_id": "m2", "polarity": "dark"},
+         {"b"}),
+        ("particle", {"particle_id": "s2-1", "segmentation_id": "s2", "micrograph_id": "m2"},
+         {"b"}),
+        ("shape_inference", {"segmentation_id": "s1"}, {"a", "b"}),
+        ("shape_prediction", {**ids1, "particle_id": "s1-1"}, {"a", "b"}),
+        ("shape_refinement", {**ids1, "particle_id": "s1-1"}, {"a", "b"}),
+        ("group_inference", {"segmentation_id": "s2"}, {"b"}),
+        ("group_prediction", {"particle_id": "s2-1", "unit_key": "gi"}, {"b"}),
+        ("grouping_run", {"grouping_run_id": "h", "dataset": "columns", "columns": ["p"],
+                          "comparison_id": "c"}, set()),
+        ("group_assignment", {"grouping_run_id": "h", "particle_id": "s2-1"}, set()),
+        ("group_assignment", {"grouping_run_id": "g", "particle_id": "s2-1"}, {"a", "b"}),
+        ("grouping_run", {"grouping_run_id": "h", "dataset": "columns", "columns": ["p"]},
+         {"a", "b"}),
+        ("failure", {"failed_at": datetime(2026, 1, 1, tzinfo=UTC)}, set()),
+    ]  # fmt: skip
+    for table, values, wanted in news:
+        (before,) = lake.query("FROM lake.current_snapshot()").to_pylist()
+        world.commit(**{table: [world.row(table, **values)]})
+        stale = lake.query(derived.stale_experiments(next(iter(before.values())))).to_pylist()
+        assert {row["experiment_id"] for row in stale} == wanted, f"{table} {values}"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(5))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -151,31 +151,9 @@ def _blocks(experiments: Sequence[tuple[str, int]], particles: int) -> Iterator[
 
 
 def _windows(lake: Lake, blocks: Sequence[Sequence[str]]) -> list[dict[str, str]]:
-    """Say in which snapshots the rows of each block lie, so that other files are not opened.
-
-    One look at the ids of each large table spares one look at the whole table for every block.
-    """
-    windows: list[dict[str, str]] = [{} for _ in blocks]
+    """Return `derived.windows` of the blocks."""
     with lake.connect() as connection:
-        run = _one(connection, "SELECT grouping_run_id FROM grouping_current")
-        for window in windows:
-            window["group_assignment"] = f"grouping_run_id = {_text(run)}" if run else "false"
-        scope = _values((name, number) for number, block in enumerate(blocks) for name in block)
-        for table in derived.BIG_TABLES if any(blocks) else ():
-            found = connection.execute(
-                f"""WITH scope(experiment_id, block) AS ({scope}), mask AS MATERIALIZED (
-                    SELECT DISTINCT segmentation_id, block
-                    FROM micrograph_location JOIN scope USING (experiment_id)
-                    JOIN segmentation USING (micrograph_id))
-                SELECT block, list(DISTINCT snapshot_id) FROM (
-                    SELECT segmentation_id, snapshot_id FROM {table} GROUP BY ALL)
-                JOIN mask USING (segmentation_id) GROUP BY block"""
-            ).fetchall()
-            lists = dict(found)
-            for number, window in enumerate(windows):
-                chosen = ", ".join(map(str, sorted(lists.get(number, [])))) or "-1"
-                window[table] = f"snapshot_id IN ({chosen})"
-    return windows
+        return derived.windows(connection, blocks)
 
 
 def _write_block(
@@ -184,19 +162,20 @@ def _write_block(
     """Replace the rows of a block of experiments in every derived table; return how many."""
     if not block:
         return 0
-    scope = _values((name,) for name in block)
+    names = ", ".join(map(derived.text, block))  # written out, so that other files are left out
+    scope = f"SELECT unnest([{names}]) AS experiment_id"
     ready = {
         "morphology": "SELECT * EXCLUDE (unit_key, created_at) FROM lake.main.morphology_row "
-        "WHERE experiment_id IN (FROM scope_experiment)"
+        f"WHERE experiment_id IN ({names})"
     }
     counts = {}
     for name in derived.DERIVED:
         first = name == "morphology"
-        connection.execute(f"DELETE FROM {name}_row WHERE experiment_id IN ({scope})")
+        connection.execute(f"DELETE FROM {name}_row WHERE experiment_id IN ({names})")
         done = connection.execute(
             f"INSERT INTO {name}_row BY NAME "
             f"{derived.narrowed(name, scope, windows=windows, ready={} if first else ready)} "
-            f"SELECT *, {_text(key)} AS unit_key, now() AS created_at FROM {name} "
+            f"SELECT *, {derived.text(key)} AS unit_key, now() AS created_at FROM {name} "
             f"ORDER BY {ORDER if first else 'experiment_id'}"
         ).fetchone()
         counts[name] = int(done[0]) if done else 0
@@ -251,7 +230,7 @@ def _transaction(
         lake.rewrite(message) as connection,
     ):
         connection.execute(f"SET memory_limit = '{memory_limit_bytes} bytes'")
-        connection.execute(f"SET temp_directory = {_text(spill)}")
+        connection.execute(f"SET temp_directory = {derived.text(spill)}")
         yield connection
         hold_to_memory(connection)  # the connection goes on without the folder and the bound
 
@@ -260,17 +239,3 @@ def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     """Return the first value of an answer, None where there is no row."""
     row = connection.execute(sql).fetchone()
     return row[0] if row else None
-
-
-def _values(rows: Iterable[tuple[str | int, ...]]) -> str:
-    """Return rows of texts and whole numbers as a VALUES list.
-
-    >>> _values([("a'b", 1), ("c", 2)])
-    "VALUES ('a''b', 1), ('c', 2)"
-    """
-    texts = (", ".join(_text(v) if isinstance(v, str) else str(v) for v in row) for row in rows)
-    return "VALUES " + ", ".join(f"({text})" for text in texts)
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

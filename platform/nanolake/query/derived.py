@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from nanolake.contracts import ddl
 from nanolake.query.files import view_statements
@@ -30,6 +31,9 @@ __all__ = [
     "ready_since",
     "session_views",
     "stale_experiments",
+    "text",
+    "values",
+    "windows",
 ]
 
 DERIVED = ("morphology", "ensemble", "group_summary", "size_histogram")
@@ -99,30 +103,76 @@ def narrowed(
     return "WITH " + ",\n".join(parts)
 
 
-def session_views(sql: str, stale: Sequence[str]) -> list[str]:
+def windows(connection: Any, blocks: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """Say in which snapshots the rows of each block of experiments lie, as `narrowed` takes it.
+
+    Files of other snapshots are not opened then. One look at the ids of each large table spares
+    one look at the whole table for every block and question.
+    """
+    found: list[dict[str, str]] = [{} for _ in blocks]
+    row = connection.execute("SELECT grouping_run_id FROM lake.main.grouping_current").fetchone()
+    for window in found:
+        window["group_assignment"] = f"grouping_run_id = {text(row[0])}" if row else "false"
+    scope = values((name, number) for number, block in enumerate(blocks) for name in block)
+    for table in BIG_TABLES if any(blocks) else ():
+        answer = connection.execute(
+            f"""WITH scope(experiment_id, block) AS ({scope}), mask AS MATERIALIZED (
+                SELECT DISTINCT segmentation_id, block
+                FROM lake.main.micrograph_location JOIN scope USING (experiment_id)
+                JOIN lake.main.segmentation USING (micrograph_id))
+            SELECT block, list(DISTINCT snapshot_id) FROM (
+                SELECT segmentation_id, snapshot_id FROM lake.main.{table} GROUP BY ALL)
+            JOIN mask USING (segmentation_id) GROUP BY block"""
+        ).fetchall()
+        snapshots = dict(answer)
+        for number, window in enumerate(found):
+            chosen = ", ".join(map(str, sorted(snapshots.get(number, [])))) or "-1"
+            window[table] = f"snapshot_id IN ({chosen})"
+    return found
+
+
+def values(rows: Iterable[tuple[str | int, ...]]) -> str:
+    """Return rows of texts and whole numbers as a VALUES list.
+
+    >>> values([("a'b", 1), ("c", 2)])
+    "VALUES ('a''b', 1), ('c', 2)"
+    """
+    texts = (", ".join(text(v) if isinstance(v, str) else str(v) for v in row) for row in rows)
+    return "VALUES " + ", ".join(f"({one})" for one in texts)
+
+
+def text(value: str) -> str:
+    """Return a text as it stands in SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def session_views(
+    sql: str, stale: Sequence[str], window: Mapping[str, str] | None = None
+) -> list[str]:
     """Return statements that let a session take ready-made rows for the views that ``sql`` names.
 
-    ``stale`` are the experiments that must be computed instead. They are written out: below a
-    materialized expression DuckDB would read every column of the tables.
+    ``stale`` are the experiments that must be computed instead, ``window`` is theirs of `windows`.
+    Both are written out: below a materialized expression DuckDB would read every column of the
+    tables.
     """
-    text = sql.lower()
-    compared = "batch_compare" in text
-    named = {name for name in DERIVED if name in text}
+    asked = sql.lower()
+    compared = "batch_compare" in asked
+    named = {name for name in DERIVED if name in asked}
     named |= {"ensemble", "group_summary"} if compared else set()
-    made = [f"CREATE TEMP VIEW {n} AS {_ready(n, stale)}" for n in DERIVED if n in named]
+    made = [f"CREATE TEMP VIEW {n} AS {_ready(n, stale, window)}" for n in DERIVED if n in named]
     if compared:
         made.append(f"CREATE TEMP VIEW batch_compare AS {_views()['batch_compare']}")
     return made
 
 
-def _ready(name: str, stale: Sequence[str]) -> str:
+def _ready(name: str, stale: Sequence[str], window: Mapping[str, str] | None) -> str:
     rows = f"SELECT * EXCLUDE (unit_key, created_at) FROM lake.main.{name}_row"
     if not stale:
         return rows
-    texts = ", ".join("'" + one.replace("'", "''") + "'" for one in stale)
-    values = f"SELECT unnest([{texts}]) AS experiment_id"
+    texts = ", ".join(map(text, stale))
+    chosen = f"SELECT unnest([{texts}]) AS experiment_id"
     return (
-        f"{narrowed(name, values)} FROM {name} "
+        f"{narrowed(name, chosen, windows=window)} FROM {name} "
         f"UNION ALL {rows} WHERE experiment_id NOT IN ({texts})"
     )
 

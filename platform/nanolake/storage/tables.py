@@ -106,7 +106,8 @@ class Lake:
         self.images = ImageStore(self.data.below("pixels"))
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._readers: dict[int | None, duckdb.DuckDBPyConnection] = {}
-        self._stale: tuple[int, tuple[str, ...] | None] = (-1, None)
+        # Snapshot, experiments that are stale in it, and where their rows lie.
+        self._stale: tuple[int, tuple[str, ...] | None, dict[str, str]] = (-1, None, {})
 
     @classmethod
     def create(
@@ -292,11 +293,12 @@ class Lake:
             return
         row = connection.execute("FROM lake.current_snapshot()").fetchone()
         snapshot = int(row[0]) if row else -1
-        looked_at, stale = self._stale
+        looked_at, stale, window = self._stale
         if looked_at != snapshot:
             stale = _stale_experiments(connection)
-            self._stale = (snapshot, stale)
-        for statement in derived.session_views(sql, stale) if stale is not None else ():
+            window = derived.windows(connection, [stale])[0] if stale else {}
+            self._stale = (snapshot, stale, window)
+        for statement in derived.session_views(sql, stale, window) if stale is not None else ():
             connection.execute(statement)
 
     def commit(
