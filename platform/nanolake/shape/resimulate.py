@@ -29,6 +29,8 @@ _PHASES = 24
 """Phases tried in one period of the outline, before the best is climbed from."""
 _STEPS, _GAIN = 12, 1e-5
 """Most steps of the climb; it ends where one promises less Jaccard than the gain."""
+_TIE = 1e-9
+"""Soft Jaccards that differ by less are equal, and the first phase is the one."""
 _DRAWN_P, _DRAWN_L = (0.05, 1e4), (1e-3, 1e3)
 """Beyond these an outline has no width or no longer changes: it is drawn at the end of them."""
 _TURN_AND_SIZE = np.array([False, False, True, True, False, False])
@@ -136,7 +138,7 @@ def best_phase(
     for k in range(phases):
         pose[PHI] = k * 2.0 * np.pi / (d * phases)
         value = soft_jaccard(pose, off, sheet, sums, area, rows, 2)
-        if value > most:
+        if value > most + _TIE:  # a square's phases tie: the last bit must not choose
             best, most = pose[PHI], value
     pose[PHI] = best
     return most

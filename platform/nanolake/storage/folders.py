@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 _BLOCK_BYTES = 1 << 20
-_CREATE_AGAIN_S = (1.0, 3.0)
+_CREATE_AGAIN_S = (1.0,)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -549,7 +549,7 @@ class S3Folder:
 
 # The waits are drawn at random up to these: a server that is away for 10 s costs nothing but time.
 _RETRY: Any = {
-    "max_retries": 12,
+    "max_retries": 8,
     "backoff": {
         "init_backoff": timedelta(seconds=0.5),
         "max_backoff": timedelta(seconds=5.0),

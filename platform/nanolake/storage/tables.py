@@ -69,7 +69,7 @@ _RETRY = {
     "ducklake_retry_backoff": 1.05,
 }
 """DuckLake's own, 100 ms and a factor of 1.5, let one of eight writers wait for 15 s."""
-_TRY_AGAIN_S = (0.0, 1.0, 4.0, 10.0)
+_TRY_AGAIN_S = (0.0, 2.0, 8.0)
 """Waits between the tries of one commit. The first is for writers that were quicker."""
 _ASK_AGAIN_S = (1.0, 4.0)
 _HTTP_RETRY = {"http_retries": 6, "http_retry_wait_ms": 200, "http_retry_backoff": 2}
