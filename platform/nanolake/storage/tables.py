@@ -683,7 +683,7 @@ def _line_is_lost(error: Exception) -> bool:
     import duckdb
 
     if isinstance(error, duckdb.HTTPException):
-        return error.status_code >= 500
+        return getattr(error, "status_code", 0) >= 500  # not all of them have one
     text = str(error).lower()
     lost = isinstance(error, duckdb.IOException) and "connect" in text
     return lost or "disk i/o error" in text  # SQLite's, of a full or failing disk
