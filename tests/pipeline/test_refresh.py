@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +132,18 @@ def test_rows_made_by_another_definition_are_never_shown(
     assert_true(lake_copy)
     assert refresh(lake_copy).done == count(lake_copy, "experiment_current")
     assert lake_copy.query("FROM refresh_state").num_rows == 1
+    assert_true(lake_copy)
+
+
+def test_what_does_not_fit_into_the_bound_is_spilled(lake_copy: Lake) -> None:
+    """Twice on one connection: a folder that was spilled to cannot be set again."""
+    for number in range(2):
+        with module._transaction(lake_copy, "spill", 64 * 2**20) as connection:
+            connection.execute(
+                f"CREATE TEMP TABLE big{number} AS SELECT range FROM range(2e7::INT)"
+            )
+            spilled = list(Path(module._spill_folder().name).iterdir())
+            assert spilled, "160 MB in 64 MB of memory"
     assert_true(lake_copy)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from nanolake.pipeline.work import StageReport
@@ -225,14 +226,20 @@ def _transaction(
     lake: Lake, message: str, memory_limit_bytes: int
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give one transaction of `Lake.rewrite` that spills beyond a bound of memory."""
-    with (
-        tempfile.TemporaryDirectory(prefix="nanolake-refresh-") as spill,
-        lake.rewrite(message) as connection,
-    ):
+    folder = _spill_folder().name
+    with lake.rewrite(message) as connection:
         connection.execute(f"SET memory_limit = '{memory_limit_bytes} bytes'")
-        connection.execute(f"SET temp_directory = {derived.text(spill)}")
+        # A folder that was spilled to can no longer be set, not even to the same.
+        if _one(connection, "SELECT current_setting('temp_directory')") != folder:
+            connection.execute(f"SET temp_directory = {derived.text(folder)}")
         yield connection
         hold_to_memory(connection)  # the connection goes on without the folder and the bound
+
+
+@cache
+def _spill_folder() -> tempfile.TemporaryDirectory[str]:
+    """One folder for this process, removed when it ends."""
+    return tempfile.TemporaryDirectory(prefix="nanolake-refresh-")
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
