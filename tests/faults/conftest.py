@@ -197,13 +197,14 @@ def doubled(lake: Lake) -> list[str]:
 
 
 def orphans(lake: Lake) -> list[str]:
-    """Return the files of a lake that neither the catalogue nor a row names."""
+    """Return the files of a lake that neither a snapshot nor a row names."""
     writer = lake._open_writer()
-    named = set()
-    for name in load_tables():
-        if name != "work_unit":
-            files = writer.execute(f"FROM ducklake_list_files('lake', '{name}')").fetchall()
-            named |= {Path(str(row[0])).name for row in files}
+    catalogue = f"__ducklake_metadata_lake.{getattr(lake.catalog, 'schema', 'main')}"
+    rows = writer.execute(
+        f"SELECT path FROM {catalogue}.ducklake_data_file UNION ALL "
+        f"SELECT path FROM {catalogue}.ducklake_files_scheduled_for_deletion"
+    ).fetchall()
+    named = {Path(str(row[0])).name for row in rows}
     lost = [entry.path for entry in lake.tables.walk() if Path(entry.path).name not in named]
     pictures = lake.query("SELECT DISTINCT image_path AS p FROM micrograph")
     labels = lake.query("SELECT DISTINCT label_path AS p FROM segmentation")

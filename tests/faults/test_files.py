@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import tifffile
 
 from nanolake.engines import Outcome, Task, open_engine
 from nanolake.engines.serial import SerialEngine
+from nanolake.errors import StoreError
 from nanolake.pipeline.ingest import ingest, read_source
-from nanolake.storage import Lake
+from nanolake.storage import ImageStore, Lake
+from nanolake.storage.folders import room
 
 LIMIT_BYTES = 2 * 2**30
 
@@ -83,6 +86,29 @@ def test_a_stopped_run_gives_its_work_back(tmp_path: Path) -> None:
     assert lake.ledger.counts() == {}
     report = ingest(lake, read_source([folder]), engine=open_engine("serial"))
     assert (report.done, report.busy) == (4, 0)
+
+
+def test_a_store_that_fails_stops_the_run_and_blames_no_file(
+    new_lake: Callable[[], Lake], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, lake = _pictures(tmp_path / "p"), new_lake()
+    whole, calls = ImageStore.write, []
+
+    def full(*words: Any, **more: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            with room("/lake/pixels/x"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return whole(*words, **more)
+
+    monkeypatch.setattr(ImageStore, "write", full)
+    with pytest.raises(StoreError, match=r"^/lake/pixels/x: no room left: make room"):
+        ingest(lake, read_source([folder]), engine=open_engine("serial"))
+    assert lake.query("FROM failure").num_rows == 0
+    assert lake.ledger.counts() == {}
+    report = ingest(lake, read_source([folder]), engine=open_engine("serial"))
+    assert (report.done, report.failed, report.failed_before) == (4, 0, 0)
+    lake.close()
 
 
 MEASURE = """

@@ -29,7 +29,9 @@ from nanolake.cli.options import (
 def retry(
     failed: Annotated[
         bool,
-        typer.Option("--failed", help="What failed and was not put right since: nothing else yet."),
+        typer.Option(
+            "--failed", help="What failed and nothing has put right since; must be given."
+        ),
     ] = False,
     stage: Annotated[
         list[str] | None,
