@@ -32,7 +32,7 @@ from nanolake.storage import Lake
 DRIVER = Path(__file__).with_name("driver.py")
 GOOD, SIDE_PX = 60, 192
 OF_THE_FILES = NOT_EXPORTED - {"work_unit"}
-"""Tables that a lake makes for itself: which Parquet files there are, how far views are ready-made."""
+"""Tables that a lake makes for itself: of its Parquet files, and of what is kept ready-made."""
 LEFT_OUT = (
     *("created_at", "run_id", "failed_at", "failure_id", "host", "modified_at", "wall_s"),
     *("owner", "lease_until_s", "attempt", "snapshot_id", "updated_at_s", "error"),
