@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -70,6 +71,9 @@ def test_the_lake_is_asked_as_it_was(run: Run, lake_copy: Lake) -> None:
 
 def test_maintain_says_what_it_did(run: Run, lake_copy: Lake) -> None:
     lake = ("--lake", lake_copy.root)
+    for name in ("one", "two"):  # two small files that belong together
+        row = {"lab_id": name, "lab": name, "unit_key": name, "created_at": datetime.now(UTC)}
+        lake_copy.commit({"lab": [row]}, message=name)
     sql = ("sql", "SELECT count(*) AS n FROM morphology", *lake, "--format", "csv")
     before = run(*sql)
     code, out, _ = run("maintain", *lake, "--dry-run")

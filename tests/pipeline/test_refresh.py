@@ -136,13 +136,14 @@ def test_rows_made_by_another_definition_are_never_shown(
 
 
 def test_what_does_not_fit_into_the_bound_is_spilled(lake_copy: Lake) -> None:
-    """Twice on one connection: a folder that was spilled to cannot be set again."""
+    """Twice on one connection: to the folder that every connection of a lake spills to."""
     for number in range(2):
         with module._transaction(lake_copy, "spill", 64 * 2**20) as connection:
             connection.execute(
                 f"CREATE TEMP TABLE big{number} AS SELECT range FROM range(2e7::INT)"
             )
-            spilled = list(Path(module._spill_folder().name).iterdir())
+            (folder,) = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0]
+            spilled = list(Path(folder).iterdir())
             assert spilled, "160 MB in 64 MB of memory"
     assert_true(lake_copy)
 

@@ -42,8 +42,9 @@ def test_a_stream_refuses_and_fails_as_a_question_does(new_lake: Callable[[], La
     for sql in ("DELETE FROM lab", "FROM read_csv('/etc/passwd')", "FROM no_table"):
         with pytest.raises(QueryError), lake.stream(sql):
             pass
+    # Where another thread of DuckDB is told first, that it was interrupted is what arrives.
     late = "SELECT CASE WHEN i = 300000 THEN error('too late') ELSE i END FROM range(400000) r(i)"
-    with pytest.raises(QueryError, match="too late"), lake.stream(late) as answer:
+    with pytest.raises(QueryError, match=r"too late|Interrupted"), lake.stream(late) as answer:
         list(answer)
     lake.close()
 

@@ -10,20 +10,17 @@ one goes on and the other stops.
 from __future__ import annotations
 
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from nanolake.pipeline.work import StageReport
 from nanolake.progress import Progress, silent
 from nanolake.query import derived
 from nanolake.storage import Lake
-from nanolake.storage.reading import hold_to_memory
 
 if TYPE_CHECKING:
     import duckdb
@@ -226,20 +223,11 @@ def _transaction(
     lake: Lake, message: str, memory_limit_bytes: int
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give one transaction of `Lake.rewrite` that spills beyond a bound of memory."""
-    folder = _spill_folder().name
     with lake.rewrite(message) as connection:
+        before = _one(connection, "SELECT current_setting('memory_limit')")
         connection.execute(f"SET memory_limit = '{memory_limit_bytes} bytes'")
-        # A folder that was spilled to can no longer be set, not even to the same.
-        if _one(connection, "SELECT current_setting('temp_directory')") != folder:
-            connection.execute(f"SET temp_directory = {derived.text(folder)}")
         yield connection
-        hold_to_memory(connection)  # the connection goes on without the folder and the bound
-
-
-@cache
-def _spill_folder() -> tempfile.TemporaryDirectory[str]:
-    """One folder for this process, removed when it ends."""
-    return tempfile.TemporaryDirectory(prefix="nanolake-refresh-")
+        connection.execute(f"SET memory_limit = '{before}'")
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
