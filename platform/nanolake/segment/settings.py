@@ -31,7 +31,7 @@ class SegmentSettings(Settings):
     """Larger than this many median particles is an ``outlier``; None keeps every size."""
     neck: float = Field(default=0.2, ge=0, lt=1)
     """``threshold``: touching particles part where the neck is narrower by this share."""
-    min_confidence: float = Field(default=0.6, ge=0, le=1)
+    min_confidence: float = Field(default=0.65, ge=0, le=1)
     """``learned``: what the network is less sure of is not taken for a particle."""
     edges: Literal["fitted", "network"] = "network"
     """``learned``: outlines as the network drew them, near to what people draw; or where the

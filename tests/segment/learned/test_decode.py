@@ -71,28 +71,6 @@ def test_perfect_maps_give_the_labels_back_with_full_confidence():
     assert found.confidence[1:].min() > 0.95
 
 
-def with_a_saddle(inside, column, rise):
-    """Return maps of one piece whose distance, 1 in it, falls to 1 - rise along a column."""
-    away = np.abs(np.arange(inside.shape[1]) - column)
-    distance = np.where(inside, 1 - rise * np.clip(1 - away / 12, 0, 1), 0)
-    return np.stack([inside, np.zeros_like(inside), distance]).astype(np.float32)
-
-
-@pytest.mark.parametrize(("rise", "count"), [(0.15, 1), (0.25, 1), (0.35, 2)])
-def test_a_rod_is_cut_by_a_clear_saddle_only(rise, count):
-    # a convex whole: its halves bulge no more than it does
-    rod = np.zeros((60, 120), bool)
-    rod[20:40, 20:100] = True
-    assert candidates(with_a_saddle(rod, 60, rise), RULE).labels.max() == count
-
-
-@pytest.mark.parametrize(("rise", "count"), [(0.15, 1), (0.25, 2), (0.35, 2)])
-def test_a_doubtful_saddle_parts_what_has_a_dent_there(rise, count):
-    # two disks that overlap: each is convex, both together are not
-    pair = disks((80, 120), (40, 45, 18), (40, 75, 18)) > 0
-    assert candidates(with_a_saddle(pair, 60, rise), RULE).labels.max() == count
-
-
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10_000))
 def test_perfect_maps_of_simulated_micrographs_lose_no_resolved_particle(seed):

@@ -9,7 +9,6 @@ scales disagree about a place, the more confident answer is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +16,10 @@ import cv2
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
 from nanolake.segment.connected import connected, painted
 from nanolake.segment.instances import areas_of, renumbered
 from nanolake.segment.learned.depth import deepest, own_depth
-from nanolake.segment.regions import solidity
 from nanolake.segment.split import split_touching
 
 Labels = NDArray[np.int32]
@@ -41,11 +38,10 @@ class Decoding:
 
     level: float = 0.4
     """Probability above which a pixel belongs to a particle."""
-    height: float = 0.3
-    """Least height of a summit of the distance above the saddle to the next, and at least this
-    share of its own height: particles that are parted whatever their outline."""
-    doubtful: float = 0.2
-    """The same for particles that are parted only where the parts bulge more than the whole."""
+    height: float = 0.2
+    """Least height of a summit of the distance above the saddle to the next."""
+    relative: float = 0.2
+    """... and at least this share of its own height."""
     misfit: float = 0.35
     """Mean difference between predicted and own distance at which confidence is 0."""
     fine_bonus: float = 0.02
@@ -67,54 +63,13 @@ class Candidates:
 def candidates(maps: Map, rule: Decoding, *, coarse: bool = False) -> Candidates:
     """Part the particles of one scale's maps (3, y, x) and say how sure each is."""
     depth = _inside(maps[PARTICLE], maps[PRINT], maps[DISTANCE], np.float32(rule.level))
-    labels = _parted(depth, rule)
+    labels = split_touching(depth, height_px=rule.height * _STEPS, relative=rule.relative)
     depth = own_depth(labels, exact=False)
     radius = deepest(labels, depth)
     confidence = _confidence(labels, depth, radius, maps, rule)
     if coarse:
         confidence *= np.minimum(radius / np.float32(rule.resolved_px), 1)
     return Candidates(labels=labels, confidence=confidence)
-
-
-def _parted(depth: Map, rule: Decoding) -> Labels:
-    """Part clear summits, and doubtful ones where the outline says so too.
-
-    Two particles that touch have a dent between them that neither has alone; a rod or a plate with
-    two summits is as convex as its parts. So where only a lower saddle would part a piece, the
-    parts stay apart if their solidity, weighed by area, is above that of the whole.
-    """
-    wholes, parts = (
-        split_touching(depth, height_px=height * _STEPS, relative=height)
-        for height in (rule.height, rule.doubtful)
-    )
-    count_w, count_p = int(wholes.max(initial=0)) + 1, int(parts.max(initial=0)) + 1
-    if count_w == count_p:
-        return wholes
-    w, p, shared = overlaps(wholes, parts)
-    dented = np.zeros(count_w, bool)
-    several = np.flatnonzero(np.bincount(w, minlength=count_w) > 1)
-    boxes_w, boxes_p = find_objects(wholes), find_objects(parts)
-    for whole in several:
-        own = w == whole
-        solidities = [_solidity(parts, boxes_p, part) for part in p[own]]
-        bulge = float(np.average(solidities, weights=shared[own]))
-        dented[whole] = bulge > _solidity(wholes, boxes_w, whole)
-    number_w = np.where(dented, 0, np.arange(count_w)).astype(np.int32)
-    number_p = np.zeros(count_p, np.int32)
-    chosen = np.unique(p[dented[w]])
-    number_p[chosen] = count_w + np.arange(chosen.size)
-    return _numbered(_overlaid(wholes, number_w, parts, number_p))
-
-
-def _solidity(labels: Labels, boxes: Sequence[Any], label: int | np.integer) -> float:
-    box = boxes[label - 1]
-    return solidity(labels[box] == label)
-
-
-def _numbered(labels: Labels) -> Labels:
-    """Close the gaps in the numbers."""
-    present = areas_of(labels) > 0
-    return renumbered(labels, np.where(present, np.cumsum(present), 0).astype(np.int32))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
