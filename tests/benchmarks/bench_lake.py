@@ -30,7 +30,7 @@ from typing import Any
 import duckdb
 from lake_world import Built, build
 
-import nanolake.storage.tables as tables
+import nanolake.storage.connections as connections
 from nanolake.pipeline.refresh import ORDER, refresh
 from nanolake.query import ask, view_statements
 from nanolake.storage import Lake
@@ -182,7 +182,7 @@ def measure_answers(kind: str, path: Path) -> dict[str, Answer]:
     for name in QUESTIONS:
         drop_caches()
         command = [sys.executable, __file__, "--ask", kind, str(path), name]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
         answers[name] = Answer(**json.loads(done.stdout.splitlines()[-1]))
         _say(f"{kind} {name}: {answers[name]}")
     return answers
@@ -232,8 +232,8 @@ def _bounded(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection
 
 def _lake(path: Path) -> Run:
     """The lake as users ask it, its connection held to two threads and the same memory."""
-    make = tables._connection
-    tables._connection = lambda extensions: _bounded(make(extensions))
+    make = connections.new_connection
+    connections.new_connection = lambda extensions: _bounded(make(extensions))
     return Lake.open(path).query
 
 

@@ -130,7 +130,7 @@ def look(lake: Lake, wanted: set[str]) -> dict[str, Any]:
     lost = doubled = 0
     differ = []
     catalogue = f"__ducklake_metadata_lake.{getattr(lake.catalog, 'schema', 'main')}"
-    writer = lake._open_writer()
+    writer = lake.connections.writer()
     for table, key in TABLES.items():
         found = [row["key"] for row in lake.query(f"SELECT {key} AS key FROM {table}").to_pylist()]
         lost += len(wanted - set(found))

@@ -202,7 +202,7 @@ def doubled(lake: Lake) -> list[str]:
 
 def orphans(lake: Lake) -> list[str]:
     """Return the files of a lake that neither a snapshot nor a row names."""
-    writer = lake._open_writer()
+    writer = lake.connections.writer()
     catalogue = f"__ducklake_metadata_lake.{getattr(lake.catalog, 'schema', 'main')}"
     rows = writer.execute(
         f"SELECT path FROM {catalogue}.ducklake_data_file UNION ALL "

@@ -23,6 +23,7 @@ from nanolake.pipeline.ingest import ingest, read_source
 from nanolake.pipeline.segment import segment_lake
 from nanolake.segment import SegmentSettings
 from nanolake.storage import Lake, Ledger
+from nanolake.storage.connections import Connections
 
 FAST = SegmentSettings.build({"method": "threshold"})
 WITHIN_S = 0.02
@@ -70,12 +71,12 @@ def doom(moment: str, nth: int) -> None:
 
         setattr(Ledger, moment, deadly)
         return
-    opened = Lake._open_writer
+    opened = Connections.writer
 
-    def doomed(lake: Lake, *more: Any) -> Any:
-        return Doomed(opened(lake, *more), moment, left)
+    def doomed(connections: Connections) -> Any:
+        return Doomed(opened(connections), moment, left)
 
-    Lake._open_writer = doomed  # type: ignore[method-assign]
+    Connections.writer = doomed  # type: ignore[method-assign]
 
 
 def say(*words: object) -> None:

@@ -67,7 +67,7 @@ def test_every_method_on_every_data_set_and_the_current_grouping_stays(
 def test_without_a_grouping_the_one_of_the_settings_becomes_current(
     lake_copy: Lake, quick_group: GroupSettings
 ) -> None:
-    lake_copy._open_writer().execute("DELETE FROM grouping_run")
+    lake_copy.connections.writer().execute("DELETE FROM grouping_run")
     settings = quick_group.model_copy(update={"k": 3, "dataset": "features"})
     found = compare_groups(lake_copy, settings, track=False)
     assert (current(lake_copy)["method"], current(lake_copy)["dataset"]) == ("kmeans", "features")

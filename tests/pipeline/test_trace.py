@@ -120,7 +120,7 @@ def test_a_flipped_byte_in_a_row_s_file_is_named(
 def test_settings_that_were_changed_are_named(measured: tuple[Lake, str, dict[str, Path]]) -> None:
     lake, particle, _ = measured
     assert _found(lake, particle)["settings"] == "intact"
-    lake._open_writer().execute(
+    lake.connections.writer().execute(
         "UPDATE segmentation_run SET settings_json = replace(settings_json, '\"method\"', '\"m\"')"
     )
     lake.close()

@@ -224,8 +224,8 @@ def test_a_lake_that_knows_no_selection_gets_one_and_a_newer_nanolake_adds_none(
 ) -> None:
     from nanolake.pipeline import select
 
-    lake_copy._open_writer().execute("DROP TABLE selection; DROP TABLE selection_particle")
-    lake_copy._open_writer().execute("UPDATE schema_version SET fingerprint = 'an older one'")
+    lake_copy.connections.writer().execute("DROP TABLE selection; DROP TABLE selection_particle")
+    lake_copy.connections.writer().execute("UPDATE schema_version SET fingerprint = 'an older one'")
     lake_copy.close()
     assert select_particles(lake_copy, "some", ONE).done == 1
     later = partial(unit_key, code_version="later")

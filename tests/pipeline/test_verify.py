@@ -235,9 +235,9 @@ def test_rows_that_contradict_one_another_are_named(lake_copy: Lake) -> None:
     lake = lake_copy
     assert verify(lake).intact
     for table, sql in BREAKS.items():
-        lake._open_writer().execute("BEGIN")
-        lake._open_writer().execute(sql)
-        lake._open_writer().execute("COMMIT")
+        lake.connections.writer().execute("BEGIN")
+        lake.connections.writer().execute(sql)
+        lake.connections.writer().execute("COMMIT")
         lake.close()
         found = verify(lake)
         named = {one.where.partition(" ")[0] for one in found.broken if one.what == "rows"}

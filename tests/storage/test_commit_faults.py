@@ -79,8 +79,8 @@ def trouble(
     monkeypatch: pytest.MonkeyPatch, lake: Lake,
     before: Callable[[], None] = nothing, after: Callable[[], None] = nothing,
 ) -> None:  # fmt: skip
-    opened = lake._open_writer
-    monkeypatch.setattr(lake, "_open_writer", lambda *a: Troubled(opened(*a), before, after))
+    opened = lake.connections.writer
+    monkeypatch.setattr(lake.connections, "writer", lambda: Troubled(opened(), before, after))
 
 
 def test_a_commit_whose_answer_is_lost_is_not_made_twice(

@@ -84,7 +84,7 @@ def stamp() -> dict[str, Any]:
 
 def test_a_commit_of_an_older_nanolake_is_listed_with_what_it_says(lake: Lake) -> None:
     """Snapshots of 0.3 know no rows by table, and DuckLake's own no author."""
-    writer = lake._open_writer()
+    writer = lake.connections.writer()
     row = "('a', 'A', 'u', now())"
     writer.execute(f"INSERT INTO lab (lab_id, lab, unit_key, created_at) VALUES {row}")
     writer.execute("BEGIN")

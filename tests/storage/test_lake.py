@@ -21,8 +21,8 @@ from nanolake.contracts import conform, load_tables
 from nanolake.errors import LakeError, LakeNotFoundError, QueryError, SchemaError
 from nanolake.storage import Lake, Unit
 from nanolake.storage.catalogs import SqliteCatalog
+from nanolake.storage.commits import append
 from nanolake.storage.ledger import LEASE_S
-from nanolake.storage.tables import _append
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -131,7 +131,7 @@ def test_a_making_that_was_interrupted_is_finished(lake: Lake) -> None:
 
 def test_an_older_lake_gets_the_tables_columns_and_views_of_the_package(lake: Lake) -> None:
     """A lake whose package knew no failure_current and no pixel size of a segmentation."""
-    writer = lake._open_writer()
+    writer = lake.connections.writer()
     writer.execute("DROP VIEW failure_current")
     writer.execute("CREATE OR REPLACE VIEW lab_current AS SELECT 'old' AS lab")
     writer.execute("DROP VIEW morphology")
@@ -157,8 +157,10 @@ def test_a_lake_that_follows_the_package_is_left_as_it_is(lake: Lake) -> None:
 
 
 def test_a_lake_too_old_to_follow_is_not_written_to(lake: Lake) -> None:
-    lake._open_writer().execute("ALTER TABLE lab DROP COLUMN lab")
-    lake._open_writer().execute("UPDATE schema_version SET fingerprint = 'an older package''s'")
+    lake.connections.writer().execute("ALTER TABLE lab DROP COLUMN lab")
+    lake.connections.writer().execute(
+        "UPDATE schema_version SET fingerprint = 'an older package''s'"
+    )
     lake.close()
     with pytest.raises(LakeError, match="table lab has no column lab, which must not be NULL"):
         lake.commit({"lab": labs("b")}, message="b")
@@ -168,7 +170,7 @@ def test_a_lake_too_old_to_follow_is_not_written_to(lake: Lake) -> None:
 def test_no_progress_bar_is_drawn(asked: Lake) -> None:
     setting = "SELECT current_setting('enable_progress_bar') AS bar"
     assert asked.query(setting).to_pylist() == [{"bar": False}]
-    (bar,) = asked._open_writer().execute(setting).fetchall()
+    (bar,) = asked.connections.writer().execute(setting).fetchall()
     assert bar == (False,)
 
 
@@ -500,7 +502,7 @@ def test_a_unit_that_was_taken_over_after_its_commit_lands_once(lake: Lake) -> N
     claim(lake, "k2")
     with lake.catalog.lock():
         rows = {"lab": conform("lab", labs("a", unit="k"))}
-        _append(lake._open_writer(), rows, "by the slow one", ["k"])
+        append(lake.connections.writer(), rows, "by the slow one", unit_keys=["k"])
     later = lake.ledger._now() + LEASE_S + 1
     lake.ledger._now = lambda: later  # type: ignore[method-assign]
     claim(lake, "k")

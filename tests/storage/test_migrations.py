@@ -176,7 +176,7 @@ def test_a_migration_that_was_killed_is_done_by_the_next(lake: Lake, next_versio
 def test_a_lake_of_a_newer_nanolake_is_neither_read_nor_written(lake: Lake) -> None:
     before = newest(lake)
     row = "(9, 'f', '9.1.0', now())"
-    lake._open_writer().execute(f"INSERT INTO schema_version VALUES {row}")
+    lake.connections.writer().execute(f"INSERT INTO schema_version VALUES {row}")
     lake.close()
     wanted = r"tables have version 9, made by nanolake 9\.1\.0; this nanolake \(.*\) knows version"
     calls: tuple[Callable[[], Any], ...] = (
@@ -189,8 +189,8 @@ def test_a_lake_of_a_newer_nanolake_is_neither_read_nor_written(lake: Lake) -> N
         with pytest.raises(LakeError, match=wanted):
             call()
     lake.close()
-    snapshots = lake._connection()
-    snapshots.execute(lake.catalog.attach_lake({"DATA_PATH": f"'{lake._tables_path}'"}))
+    snapshots = lake.connections.load()
+    snapshots.execute(lake.catalog.attach_lake({"DATA_PATH": f"'{lake.tables.where('')}'"}))
     assert snapshots.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchall() == [
         (before + 1,)
     ]
@@ -200,9 +200,11 @@ def test_a_lake_of_a_newer_nanolake_is_neither_read_nor_written(lake: Lake) -> N
 @pytest.mark.parametrize("followed", [True, False])
 def test_a_column_that_the_package_does_not_know(lake: Lake, followed: bool) -> None:
     """Somebody's ALTER TABLE, found by a package that the lake follows and by one that is newer."""
-    lake._open_writer().execute("ALTER TABLE lab ADD COLUMN colour VARCHAR")
+    lake.connections.writer().execute("ALTER TABLE lab ADD COLUMN colour VARCHAR")
     if not followed:
-        lake._open_writer().execute("UPDATE schema_version SET fingerprint = 'an older one''s'")
+        lake.connections.writer().execute(
+            "UPDATE schema_version SET fingerprint = 'an older one''s'"
+        )
     lake.close()
     before = newest(lake)
     row = {"lab_id": "c", "lab": "C"} | stamp()
@@ -216,12 +218,14 @@ def test_a_column_that_the_package_does_not_know(lake: Lake, followed: bool) -> 
             call()
     assert newest(lake) == before
     assert lake.query("SELECT lab FROM lab").num_rows == 2, "it may still be asked"
-    lake._connection().close()
+    lake.connections.load().close()
 
 
 def test_a_column_of_another_type(lake: Lake) -> None:
-    lake._open_writer().execute("ALTER TABLE segmentation ALTER COLUMN particle_count TYPE BIGINT")
-    lake._open_writer().execute("UPDATE schema_version SET fingerprint = 'an older one''s'")
+    lake.connections.writer().execute(
+        "ALTER TABLE segmentation ALTER COLUMN particle_count TYPE BIGINT"
+    )
+    lake.connections.writer().execute("UPDATE schema_version SET fingerprint = 'an older one''s'")
     lake.close()
     before = newest(lake)
     with pytest.raises(LakeError, match="segmentation has column particle_count as BIGINT, this"):
@@ -234,7 +238,7 @@ def test_a_lake_of_nanolake_0_3_follows(tmp_path: Path) -> None:
     lake = Lake.create(tmp_path / "lake")
     lake.commit({"lab": [{"lab_id": n, "lab": n} | stamp() for n in "ab"]}, message="1")
     for table in ("schema_version", "selection_particle"):
-        lake._open_writer().execute(f"DROP TABLE {table}")
+        lake.connections.writer().execute(f"DROP TABLE {table}")
     lake.close()
     about = json.loads((lake.root / "lake.json").read_text())
     (lake.root / "lake.json").write_text(json.dumps(about | {"format_version": 1}))

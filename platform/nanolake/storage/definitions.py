@@ -10,9 +10,10 @@ from nanolake import __version__
 from nanolake.contracts import SQL_TYPES, conform, ddl, get_table, load_tables
 from nanolake.errors import LakeError
 from nanolake.query import view_statements
+from nanolake.storage import commits
 from nanolake.storage.ledger import BESIDE
 from nanolake.storage.migrations import FIRST_VERSION, Step, newest_version, steps
-from nanolake.storage.origin import Origin, author
+from nanolake.storage.origin import Origin
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,8 +29,7 @@ def follow(connection: duckdb.DuckDBPyConnection, metadata: str) -> None:
     a table has a column that this package does not know, and where a new column must not be NULL,
     which the rows that are there would be.
     """
-    if followed(connection):
-        _require_known(connection, metadata)
+    if is_followed(connection, metadata):
         return
     connection.execute("CALL lake.set_option('parquet_compression', 'zstd')")
     connection.execute("BEGIN")
@@ -41,10 +41,13 @@ def follow(connection: duckdb.DuckDBPyConnection, metadata: str) -> None:
     connection.execute("COMMIT")
 
 
-def followed(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the lake's tables and views are this package's; `LakeError` for a newer lake."""
+def is_followed(connection: duckdb.DuckDBPyConnection, metadata: str) -> bool:
+    """Whether the lake's tables and views are this package's; `LakeError` as `follow`."""
     _, known = _version(connection)
-    return known == fingerprint()
+    if known != fingerprint():
+        return False
+    _require_known(connection, metadata)
+    return True
 
 
 def refuse_newer(connection: duckdb.DuckDBPyConnection, metadata: str) -> None:
@@ -115,10 +118,7 @@ def _define(connection: duckdb.DuckDBPyConnection) -> None:
         names = ", ".join(f"{step.number} ({step.name})" for step in due)
         message += f"; migrated from version {before}: {names}"
     origin = Origin(step="follow", settings=fingerprint()[:16])
-    connection.execute(
-        "CALL lake.set_commit_message($author, $message, extra_info => $info)",
-        {"author": author(), "message": message, "info": origin.info(rows={"schema_version": 1})},
-    )
+    commits.describe(connection, message, origin.info(rows={"schema_version": 1}))
 
 
 def _has_tables(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from nanolake.storage import commits
 from nanolake.storage.folders import Entry, Folder
-from nanolake.storage.origin import Origin, author
+from nanolake.storage.origin import Origin
 from nanolake.storage.tables import Lake
 
 _PICTURES = 64
@@ -95,14 +96,8 @@ def compact(lake: Lake, table: str, target_bytes: int, origin: Origin) -> tuple[
         ).fetchone()
         merged, made = (row[2], row[3]) if row else (0, 0)
         if merged:
-            connection.execute(
-                "CALL lake.set_commit_message($author, $message, extra_info => $info)",
-                {
-                    "author": author(),
-                    "message": f"maintain: {merged} files of {table} merged into {made}",
-                    "info": origin.info(),
-                },
-            )
+            message = f"maintain: {merged} files of {table} merged into {made}"
+            commits.describe(connection, message, origin.info())
     return merged, made
 
 

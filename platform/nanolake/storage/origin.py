@@ -49,6 +49,9 @@ class Origin:
         )
 
 
+UNSAID = Origin()
+
+
 def author() -> str:
     """Return who commits: person, host and process."""
     return f"{person()}@{owner_name()}"

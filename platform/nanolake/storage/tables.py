@@ -19,19 +19,16 @@ Tables are append-only: a correction is a new row, and the ``*_current`` views c
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nanolake import __version__
 from nanolake.contracts import arrow_schema, conform
 from nanolake.errors import (
     LakeError,
@@ -41,16 +38,17 @@ from nanolake.errors import (
     SettingsError,
     StoreError,
 )
-from nanolake.query import derived
-from nanolake.storage import definitions
-from nanolake.storage.catalogs import Catalog, open_catalog, quoted
-from nanolake.storage.folders import Folder, LocalFolder, S3Folder, disk_is_full, open_folder
+from nanolake.storage import commits, handle
+from nanolake.storage.catalogs import Catalog, open_catalog
+from nanolake.storage.connections import Connections, line_is_lost
+from nanolake.storage.folders import Folder, LocalFolder, disk_is_full, open_folder
 from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
 from nanolake.storage.ledger import BESIDE, Ledger
-from nanolake.storage.moments import At, find_snapshot
-from nanolake.storage.origin import Origin, author
-from nanolake.storage.reading import STREAM_ROWS, Answer, as_reader, hold_to_memory
+from nanolake.storage.moments import At
+from nanolake.storage.origin import UNSAID, Origin
+from nanolake.storage.reading import STREAM_ROWS, Answer, as_reader
+from nanolake.storage.ready_made import ReadyMade
 from nanolake.storage.seals import DataFile, Seals, listed
 
 if TYPE_CHECKING:
@@ -59,22 +57,9 @@ if TYPE_CHECKING:
 
     from nanolake.storage.models import ModelRegistry
 
-FORMAT_VERSION = 2
-_READABLE_FORMATS = (1, 2)
-_FOLDERS = ("tables", "pixels", "models", "reports")
-_PARTS = (*_FOLDERS, "catalog", "ledger", ".lock", "lake.json.half", "definitions.sha256")
-_RETRY = {
-    "ducklake_max_retry_count": 100,
-    "ducklake_retry_wait_ms": 5,
-    "ducklake_retry_backoff": 1.05,
-}
-"""DuckLake's own, 100 ms and a factor of 1.5, let one of eight writers wait for 15 s."""
 _TRY_AGAIN_S = (0.0, 2.0, 8.0)
 """Waits between the tries of one commit. The first is for writers that were quicker."""
 _ASK_AGAIN_S = (1.0, 4.0)
-_HTTP_RETRY = {"http_retries": 6, "http_retry_wait_ms": 200, "http_retry_backoff": 2}
-_SECRET = "nanolake_data"
-_UNSAID = Origin()
 _UNSEALED = (OSError, LakeError, sqlite3.Error)
 """What may keep files from being hashed after their rows have landed: the next seal does it."""
 
@@ -104,10 +89,10 @@ class Lake:
         self.data: Folder = LocalFolder(root) if data is None else open_folder(data)
         self.tables: Folder = self.data.below("tables")
         self.images = ImageStore(self.data.below("pixels"))
-        self._writer: duckdb.DuckDBPyConnection | None = None
-        self._readers: dict[int | None, duckdb.DuckDBPyConnection] = {}
-        # Snapshot, experiments that are stale in it, and where their rows lie.
-        self._stale: tuple[int, tuple[str, ...] | None, dict[str, str]] = (-1, None, {})
+        self.connections = Connections(
+            self.catalog, self.data, lambda: self.ledger, where=self.where
+        )
+        self._ready_made = ReadyMade()
 
     @classmethod
     def create(
@@ -123,7 +108,7 @@ class Lake:
         folder = Path(root).expanduser().resolve()
         if data is not None:
             data = open_folder(data if "://" in data else Path(data).expanduser().resolve()).url
-        if (folder / "lake.json").exists():
+        if (folder / handle.FILE).exists():
             lake = cls.open(folder)
             if (catalog, data) not in ((None, None), (lake.catalog_url, lake.data_url)):
                 raise LakeError(
@@ -131,9 +116,7 @@ class Lake:
                 )
             return lake
         # A lake whose making was interrupted has parts but no lake.json yet: it is finished here.
-        found = folder.iterdir() if folder.exists() else ()
-        if any(path.name.partition(".sqlite")[0] not in _PARTS for path in found):
-            raise LakeError(f"{folder} is not empty and not a lake: name a new folder")
+        handle.require_room(folder)
         if catalog is not None and data is None:
             raise SettingsError(
                 "a catalogue on PostgreSQL is for many computers: say with --data where the data "
@@ -144,33 +127,22 @@ class Lake:
         return lake
 
     def _make(self) -> None:
-        for part in _FOLDERS:
-            with _disk(self.root):
-                (self.root / part).mkdir(parents=True, exist_ok=True)
-        self.follow()
-        about: dict[str, Any] = {
-            "format_version": FORMAT_VERSION,
-            "lake_id": uuid.uuid4().hex,
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "nanolake_version": __version__,
-        }
-        if self.data_url is not None:  # whoever came first has named the lake for all
-            self.data.create("lake.json", json.dumps(about, indent=2).encode() + b"\n")
-            about = _about(self.data.read("lake.json"), self.data.where("lake.json"))
-            about |= {"catalog": self.catalog_url, "data": self.data_url}
-        LocalFolder(self.root).write("lake.json", json.dumps(about, indent=2).encode() + b"\n")
+        handle.make_folders(self.root)
+        with self.catalog.lock():
+            self.connections.writer()
+        handle.write(self.root, self.catalog_url, self.data, self.data_url)
 
     @classmethod
     def open(cls, root: Path | str) -> Lake:
         """Open a lake; raise `LakeNotFoundError` or, for another format, `LakeError`."""
         folder = Path(root).expanduser().resolve()
         try:
-            text = (folder / "lake.json").read_bytes()
+            text = (folder / handle.FILE).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             raise LakeNotFoundError(
                 f"there is no lake at {folder}: make one with `nanolake init {root}`"
             ) from None
-        about = _about(text, str(folder / "lake.json"))
+        about = handle.read(text, str(folder / handle.FILE))
         return cls(folder, about.get("catalog"), about.get("data"))
 
     @property
@@ -217,7 +189,7 @@ class Lake:
         ``at`` shows the lake as it was then, with the tables and views that it had; the ledger has
         no history and is always of now. Raises `QueryError` for a moment that is not kept.
         """
-        connection = self._open_reader(at).cursor()
+        connection = self.connections.reader(at).cursor()
         try:
             for name in BESIDE:
                 connection.execute(f"CREATE TEMP VIEW {name} AS FROM ledger.{name}")
@@ -239,7 +211,7 @@ class Lake:
         """
         import duckdb
 
-        reached = bool(self._readers)
+        reached = self.connections.has_readers
         for wait_s in (*(_ASK_AGAIN_S if reached else ()), None):
             try:
                 with self.connect(at) as connection:
@@ -249,9 +221,9 @@ class Lake:
             except (duckdb.Error, StoreError) as error:
                 # DuckDB's internal errors so far were races of its threads: gone the next time.
                 passing = isinstance(error, StoreError | duckdb.InternalException)
-                if not passing and not _line_is_lost(error):
+                if not passing and not line_is_lost(error):
                     raise QueryError(f"{error}".strip()) from None
-                self._close_readers()
+                self.connections.close_readers()
                 if wait_s is None:
                     raise StoreError(f"{self.where} does not answer: {error}".strip()) from None
             time.sleep(wait_s)
@@ -289,17 +261,7 @@ class Lake:
         What is stale is looked up once a snapshot.
         """
         connection.execute("BEGIN")  # what is stale and what is answered are of one snapshot
-        if not derived.session_views(sql, ()):
-            return
-        row = connection.execute("FROM lake.current_snapshot()").fetchone()
-        snapshot = int(row[0]) if row else -1
-        looked_at, stale, window = self._stale
-        if looked_at != snapshot:
-            stale = _stale_experiments(connection)
-            window = derived.windows(connection, [stale])[0] if stale else {}
-            self._stale = (snapshot, stale, window)
-        for statement in derived.session_views(sql, stale, window) if stale is not None else ():
-            connection.execute(statement)
+        self._ready_made.take(connection, sql)
 
     def commit(
         self,
@@ -307,7 +269,7 @@ class Lake:
         *,
         message: str,
         unit_keys: Sequence[str] = (),
-        origin: Origin = _UNSAID,
+        origin: Origin = UNSAID,
     ) -> int | None:
         """Append rows to many tables in one transaction; return the snapshot's id.
 
@@ -329,7 +291,7 @@ class Lake:
         # waits until it is alone. Otherwise writers may commit beside one another, where they can.
         attempts = self.ledger.attempts(unit_keys) if unit_keys else {}
         again = any(attempt > 1 for attempt in attempts.values())
-        self._require_followed()
+        self._require_writer()
         token = uuid.uuid4().hex
         for wait_s in (*_TRY_AGAIN_S, None):
             try:
@@ -341,7 +303,7 @@ class Lake:
                 text = f"nothing was written to {self.where}: {error}"
                 if wait_s is None or disk_is_full(error):
                     raise StoreError(text) from error
-                if not _may_pass(error):
+                if not commits.may_pass(error):
                     raise LakeError(text) from error
             again = True  # writers that were quicker are kept out; a commit may have landed
             time.sleep(wait_s)
@@ -361,15 +323,15 @@ class Lake:
         again: bool,
     ) -> int | None:
         """Commit under the lock what is still this process's to commit."""
-        if again and (snapshot := self._landed(token)) is not None:
+        if again and (snapshot := commits.find_token(self.query, token)) is not None:
             return snapshot
         keys = self._still_mine(unit_keys)
         if lost := set(unit_keys) - set(keys):
-            ready = {name: _without(rows, lost) for name, rows in ready.items()}
-            ready = {name: rows for name, rows in ready.items() if rows.num_rows}
+            ready = commits.without(ready, lost)
         if not ready and not keys:
             return None
-        return _append(self._open_writer(), ready, message, keys, origin, token)
+        writer = self.connections.writer()
+        return commits.append(writer, ready, message, unit_keys=keys, origin=origin, token=token)
 
     def fill(self, tables: Mapping[str, Iterator[pa.Table]], *, message: str) -> int:
         """Append rows that come in batches to many tables, all in one transaction.
@@ -379,11 +341,11 @@ class Lake:
         """
         import duckdb
 
-        self._require_followed()
+        self._require_writer()
         readers = {name: as_reader(arrow_schema(name), rows) for name, rows in tables.items()}
         with self.catalog.lock():
             try:
-                return _append(self._open_writer(), readers, message, ())
+                return commits.append(self.connections.writer(), readers, message)
             except (duckdb.Error, NanolakeError) as error:
                 self.close()
                 raise LakeError(f"nothing was written to {self.where}: {error}") from error
@@ -399,15 +361,13 @@ class Lake:
         if not mine:
             return
         with suppress(LakeError, QueryError), self.catalog.lock():
-            landed = self._committed(mine)
+            landed = commits.find_units(self.query, mine)
             for key, snapshot in landed.items():
                 self.ledger.finish({key: 0.0}, snapshot)
             self.ledger.release(mine - set(landed))
 
     @contextmanager
-    def rewrite(
-        self, message: str, origin: Origin = _UNSAID
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
+    def rewrite(self, message: str, origin: Origin = UNSAID) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give the writing connection in one transaction under the lake's lock, for derived tables.
 
         Rows that are made from others may be deleted and written again, and views made anew; rows
@@ -416,13 +376,13 @@ class Lake:
         """
         import duckdb
 
-        self._require_followed()
+        self._require_writer()
         with self.catalog.lock():
-            writer = self._open_writer()
+            writer = self.connections.writer()
             try:
                 writer.execute("BEGIN")
                 yield writer
-                _describe_commit(writer, message, origin.info())
+                commits.describe(writer, message, origin.info())
                 writer.execute("COMMIT")
             except BaseException as error:
                 self.close()  # whatever state it is in, the next transaction begins anew
@@ -434,12 +394,17 @@ class Lake:
 
     def follow(self) -> None:
         """Make tables and views those of this package before asking: the lake may be older."""
-        # Loading the extensions takes longer than a commit: others need not wait for it.
-        loaded = None if self._writer else self._connection()
-        with self.catalog.lock():
-            self._open_writer(loaded)
+        if not self.connections.has_writer and not self._adopt():
+            with self.catalog.lock():
+                self.connections.writer()
         with suppress(*_UNSEALED):
             self.seal()
+
+    def _adopt(self) -> bool:
+        """Open the writer beside other writers, if the lake follows this package already."""
+        loaded = self.connections.load()  # takes longer than a commit: others need not wait for it
+        with self.catalog.lock(shared=True):
+            return self.connections.adopt(loaded)
 
     def data_files(self, snapshot: int | None = None) -> list[DataFile]:
         """Return the Parquet files that the catalogue names, or those that a snapshot brought."""
@@ -472,7 +437,7 @@ class Lake:
 
         with self.catalog.lock():
             try:
-                yield self._open_writer()
+                yield self.connections.writer()
             except duckdb.Error as error:
                 self.close()
                 raise LakeError(f"{self.where} could not be maintained: {error}") from error
@@ -483,21 +448,13 @@ class Lake:
             return 0, 0
         with self.catalog.lock():  # a slow owner either has committed, or will find its claim gone
             claimed = self.ledger.abandoned()
-            committed = self._committed(set(claimed))
+            committed = commits.find_units(self.query, set(claimed))
             self.ledger.settle(claimed, committed)
         return len(committed), len(claimed) - len(committed)
 
     def close(self) -> None:
         """Close the connections, if any; the lake may be used again afterwards."""
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
-        self._close_readers()
-
-    def _close_readers(self) -> None:
-        for connection in self._readers.values():
-            connection.close()
-        self._readers = {}
+        self.connections.close()
 
     def _still_mine(self, keys: Sequence[str]) -> list[str]:
         """Return which units this process still holds and nobody has committed."""
@@ -505,268 +462,9 @@ class Lake:
             return []
         attempts = self.ledger.attempts(keys)
         again = {key for key, attempt in attempts.items() if attempt > 1}
-        committed = self._committed(again) if again else {}
+        committed = commits.find_units(self.query, again) if again else {}
         return [key for key in keys if key in attempts and key not in committed]
 
-    def _landed(self, token: str) -> int | None:
-        """Return the snapshot that a commit of this name has made, if any."""
-        rows = self.query(
-            "SELECT snapshot_id FROM lake.snapshots() WHERE contains(commit_extra_info, $token)",
-            {"token": token},
-        ).to_pylist()
-        return rows[0]["snapshot_id"] if rows else None
-
-    def _committed(self, keys: set[str]) -> dict[str, int]:
-        rows = self.query(
-            "SELECT snapshot_id, commit_extra_info FROM lake.snapshots() "
-            "WHERE commit_extra_info IS NOT NULL"
-        ).to_pylist()
-        found = {}
-        for row in rows:
-            units = json.loads(row["commit_extra_info"]).get("units", [])
-            found.update({key: row["snapshot_id"] for key in units if key in keys})
-        return found
-
-    def _open_reader(self, at: At | None = None) -> duckdb.DuckDBPyConnection:
-        """Attach lake and ledger once: loading the extensions takes ten times a query's time."""
-        number = None if at is None else find_snapshot(self._open_reader(), at)
-        if number in self._readers:
-            return self._readers[number]
-        _ = self.ledger  # it must be there before it is attached
-        reader = self._connection()
-        moment = {} if number is None else {"SNAPSHOT_VERSION": str(number)}
-        self._attach(reader, {"READ_ONLY": "", **moment})
-        if number is None:
-            self._refuse_newer(reader)
-        self._attach_ledger(reader)
-        reader.execute("SET GLOBAL TimeZone = 'UTC'")
-        reader.execute(f"SET allowed_directories = ['{quoted(self._tables_path)}']")
-        listed = ", ".join(f"'{quoted(path)}'" for path in self.catalog.paths)
-        reader.execute(f"SET allowed_paths = [{listed}]")
-        reader.execute("SET enable_external_access = false")
-        reader.execute("SET lock_configuration = true")
-        self._readers[number] = reader
-        return reader
-
-    def _refuse_newer(self, reader: duckdb.DuckDBPyConnection) -> None:
-        try:
-            definitions.refuse_newer(reader, self.catalog.metadata)
-        except NanolakeError:
-            reader.close()
-            raise
-
-    def _require_followed(self) -> None:
-        """Let the lake follow the package before a first commit: that needs the lock alone."""
-        if self._writer is None:
+    def _require_writer(self) -> None:
+        if not self.connections.has_writer:
             self.follow()
-
-    def _open_writer(
-        self, loaded: duckdb.DuckDBPyConnection | None = None
-    ) -> duckdb.DuckDBPyConnection:
-        """Attach the lake for writing, under the lock; a lake older than the package follows it."""
-        import duckdb
-
-        if self._writer is None:
-            writer = loaded or self._connection()
-            # Inlined rows would live in the catalogue, out of reach of plain Parquet readers.
-            self._attach(writer, {"DATA_INLINING_ROW_LIMIT": "0"})
-            writer.execute("USE lake")
-            for name, value in _RETRY.items():
-                writer.execute(f"SET {name} = {value}")
-            try:
-                definitions.follow(writer, self.catalog.metadata)
-            except duckdb.Error as error:
-                raise self._unattached(error) from error
-            self._writer = writer
-        return self._writer
-
-    @property
-    def _tables_path(self) -> str:
-        return self.tables.where("").rstrip("/") + "/"
-
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        s3 = self.data if isinstance(self.data, S3Folder) else None
-        connection = _connection((*self.catalog.extensions, *(("httpfs",) if s3 else ())))
-        if s3:
-            # On loading it takes the keys of the environment into settings, which may be asked.
-            for name in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
-                connection.execute(f"SET GLOBAL {name} = ''")
-            for name, value in _HTTP_RETRY.items():
-                connection.execute(f"SET {name} = {value}")
-            statement = s3.duckdb_secret(_SECRET)
-            try:
-                connection.execute(statement)
-            except Exception:  # its text would hold the secret key
-                raise LakeError(
-                    f"DuckDB does not take the credentials for {s3.where('')}"
-                ) from None
-        return connection
-
-    def _attach(self, connection: duckdb.DuckDBPyConnection, options: dict[str, str]) -> None:
-        import duckdb
-
-        options = {"DATA_PATH": f"'{quoted(self._tables_path)}'", **options}
-        try:
-            connection.execute(self.catalog.attach_lake(options))
-        except duckdb.Error as error:
-            connection.close()
-            raise self._unattached(error) from None
-
-    def _attach_ledger(self, connection: duckdb.DuckDBPyConnection) -> None:
-        import duckdb
-
-        try:
-            connection.execute(self.catalog.attach_ledger())
-        except duckdb.Error as error:
-            connection.close()
-            raise self._unattached(error) from None
-
-    def _unattached(self, error: Exception) -> NanolakeError:
-        text = str(error)
-        if _line_is_lost(error):
-            return StoreError(f"the lake at {self.where} cannot be opened: {text}")
-        if "snapshot" in text.lower() and ("version" in text or "timestamp" in text.lower()):
-            return QueryError(f"the lake has no such moment: {text}")
-        return LakeError(f"the lake at {self.where} cannot be opened: {text}")
-
-
-def extension_path(name: str) -> Path:
-    """Return the file of a DuckDB extension inside its installed wheel; no network is used."""
-    import importlib.util
-
-    import duckdb
-
-    package = f"duckdb_extension_{name}"
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise LakeError(
-            f"DuckDB's extension {name} is not installed: pip install "
-            f"duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
-        )
-    folder = Path(spec.origin).parent / "extensions" / f"v{duckdb.__version__}"
-    file = folder / f"{name}.duckdb_extension"
-    if not file.is_file():
-        raise LakeError(
-            f"DuckDB's extension {name} is installed for another version than DuckDB "
-            f"{duckdb.__version__}: install the versions that requirements.lock names"
-        )
-    return file
-
-
-def _connection(extensions: Sequence[str]) -> duckdb.DuckDBPyConnection:
-    import duckdb
-
-    connection = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-    )
-    # A bar would mix with our own output. A notebook without ipywidgets has none, and says so.
-    with suppress(duckdb.Error):
-        connection.execute("SET enable_progress_bar = false")
-    hold_to_memory(connection)
-    for name in extensions:
-        connection.execute(f"LOAD '{extension_path(name)}'")
-    return connection
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether what failed may go well once more: another writer was quicker, or a line was lost."""
-    import duckdb
-
-    return isinstance(error, StoreError | duckdb.TransactionException | duckdb.IOException)
-
-
-def _line_is_lost(error: Exception) -> bool:
-    """Whether the place could not be reached, or went away in the middle of an answer."""
-    import duckdb
-
-    if isinstance(error, duckdb.HTTPException):
-        return getattr(error, "status_code", 0) >= 500  # not all of them have one
-    text = str(error).lower()
-    lost = isinstance(error, duckdb.IOException) and "connect" in text
-    return lost or "disk i/o error" in text  # SQLite's, of a full or failing disk
-
-
-def _about(text: bytes, where: str) -> dict[str, Any]:
-    """Read a ``lake.json``; raise `LakeError` where it is damaged or of another format."""
-    try:
-        about: dict[str, Any] = json.loads(text)
-        version = about["format_version"]
-    except (ValueError, KeyError, TypeError):
-        raise LakeError(f"{where} is damaged: no format_version in it") from None
-    if version not in _READABLE_FORMATS:
-        raise LakeError(
-            f"the lake at {where.removesuffix('/lake.json')} has format {version}, this nanolake "
-            f"({__version__}) reads format {FORMAT_VERSION}: install the nanolake that wrote it"
-        )
-    return about
-
-
-@contextmanager
-def _disk(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except PermissionError as error:
-        raise LakeError(f"{root} cannot be made: {error.strerror}: name another folder") from None
-
-
-def _stale_experiments(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...] | None:
-    """Return the experiments whose derived rows no longer hold; None where none are to be used.
-
-    That is where there are none, or where most are stale: computing everything is quicker then.
-    """
-    found = connection.execute(derived.ready_since()).fetchone()
-    if found is None or found[0] is None:
-        return None
-    stale = connection.execute(derived.stale_experiments(int(found[0]))).fetchall()
-    ready = connection.execute("SELECT count(*) FROM ensemble_row").fetchone()
-    return tuple(row[0] for row in stale) if ready and 2 * len(stale) <= ready[0] else None
-
-
-def _without(rows: pa.Table, unit_keys: set[str]) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    lost = pc.is_in(rows.column("unit_key"), pa.array(sorted(unit_keys), pa.string()))
-    return rows.filter(pc.invert(lost))
-
-
-def _append(
-    connection: duckdb.DuckDBPyConnection,
-    tables: Mapping[str, pa.Table | pa.RecordBatchReader],
-    message: str,
-    unit_keys: Sequence[str],
-    origin: Origin = _UNSAID,
-    token: str = "",
-) -> int:
-    import duckdb
-
-    counts = {}
-    connection.execute("BEGIN")
-    try:
-        for name, rows in tables.items():
-            connection.register("incoming", rows)
-            done = connection.execute(f'INSERT INTO "{name}" BY NAME SELECT * FROM incoming')
-            counts[name] = int((done.fetchone() or (0,))[0])
-            connection.unregister("incoming")
-        _describe_commit(
-            connection, message, origin.info(rows=counts, units=unit_keys, token=token)
-        )
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(duckdb.Error):  # a COMMIT that failed has rolled back already
-            connection.execute("ROLLBACK")
-        raise
-    # This connection's own: another writer's may be newer by now.
-    row = connection.execute("FROM lake.last_committed_snapshot()").fetchone()
-    assert row is not None, "a lake that was just committed to has a snapshot"
-    return int(row[0])
-
-
-def _describe_commit(connection: duckdb.DuckDBPyConnection, message: str, info: str) -> None:
-    connection.execute(
-        "CALL lake.set_commit_message($author, $message, extra_info => $info)",
-        {"author": author(), "message": message, "info": info},
-    )
