@@ -182,7 +182,7 @@ def measure_answers(kind: str, path: Path) -> dict[str, Answer]:
     for name in QUESTIONS:
         drop_caches()
         command = [sys.executable, __file__, "--ask", kind, str(path), name]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         answers[name] = Answer(**json.loads(done.stdout.splitlines()[-1]))
         _say(f"{kind} {name}: {answers[name]}")
     return answers

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from nanolake.errors import LakeError, StoreError
-from nanolake.storage import Lake, Unit, tables
+from nanolake.storage import Lake, Unit, connections, tables
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -156,7 +156,8 @@ def test_writers_that_are_always_quicker_are_kept_out_the_second_time(
     """DuckLake gives up where it cannot tell a conflict (a server that speaks no English)."""
     if profile == "laptop":
         pytest.skip("one writer at a time: there are no conflicts")
-    monkeypatch.setitem(tables._RETRY, "ducklake_max_retry_count", 0)
+    lake.close()  # its next connection takes the setting
+    monkeypatch.setitem(connections._RETRY, "ducklake_max_retry_count", 0)
     other = Lake.open(lake.root)
     other.commit(labs("x"), message="it is open for writing")
     trouble(monkeypatch, lake, before=once(lambda: other.commit(labs("b"), message="b") and None))

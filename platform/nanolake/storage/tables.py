@@ -130,6 +130,7 @@ class Lake:
         handle.make_folders(self.root)
         with self.catalog.lock():
             self.connections.writer()
+        self.follow()
         handle.write(self.root, self.catalog_url, self.data, self.data_url)
 
     @classmethod
