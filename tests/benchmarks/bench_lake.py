@@ -31,7 +31,8 @@ import duckdb
 from lake_world import Built, build
 
 import nanolake.storage.connections as connections
-from nanolake.pipeline.refresh import ORDER, refresh
+from nanolake.pipeline import refresh as refreshing
+from nanolake.pipeline.refresh import refresh
 from nanolake.query import ask, view_statements
 from nanolake.storage import Lake
 
@@ -59,6 +60,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
 }
 PROBES = ("rods_over_40_nm", "nearest_shapes", "counts_by_quality", "one_experiment")
 """Questions that read the rows themselves: layouts are compared by them."""
+ORDER = refreshing.ORDER["morphology"]
 LAYOUTS: dict[str, tuple[str, dict[str, str], str | None]] = {
     "as built": (ORDER, {"parquet_version": "2"}, None),
     "Parquet version 1": (ORDER, {"parquet_version": "1"}, None),

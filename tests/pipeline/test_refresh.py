@@ -19,6 +19,10 @@ KEYS = {
     "ensemble": "experiment_id",
     "group_summary": "experiment_id, shape_group",
     "size_histogram": "experiment_id, size_bin",
+    "length_histogram": "experiment_id, length_nm, aspect_bin",
+    "quality_histogram": "experiment_id, pixel_size_trust, jaccard_percent",
+    "outline_histogram": "experiment_id, d, p_bin, L_bin",
+    "outline_index": "experiment_id, outline_class, p, L_ratio",
 }
 
 

@@ -32,8 +32,13 @@ MEMORY_LIMIT_BYTES = 4 * 2**30
 """What DuckDB may use for a block before it spills to temporary files."""
 OPTIONS = {"parquet_version": "2", "parquet_row_group_size": "122880"}
 """How the derived tables are written: see decisions/0014."""
-ORDER = "experiment_id, micrograph_id, label"
-"""How the rows of a block are sorted; blocks follow one another in the same order."""
+MORE_OPTIONS = {"outline_index": {"parquet_row_group_size": "30720"}}
+"""What is written otherwise: a class of outline is read without its neighbours."""
+ORDER = {
+    "morphology": "experiment_id, micrograph_id, label",
+    "outline_index": "outline_class, experiment_id",
+}
+"""How the rows of a block are sorted, where not by experiment; blocks lie in that order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +179,7 @@ def _write_block(
             f"INSERT INTO {name}_row BY NAME "
             f"{derived.narrowed(name, scope, windows=windows, ready={} if first else ready)} "
             f"SELECT *, {derived.text(key)} AS unit_key, now() AS created_at FROM {name} "
-            f"ORDER BY {ORDER if first else 'experiment_id'}"
+            f"ORDER BY {ORDER.get(name, 'experiment_id')}"
         ).fetchone()
         counts[name] = int(done[0]) if done else 0
     return counts["morphology"]
@@ -200,7 +205,7 @@ def _forget(connection: duckdb.DuckDBPyConnection) -> None:
     """Take all derived rows away: questions compute everything."""
     for name in derived.DERIVED:
         connection.execute(f"DELETE FROM {name}_row")
-        for option, value in OPTIONS.items():
+        for option, value in (OPTIONS | MORE_OPTIONS.get(name, {})).items():
             connection.execute(
                 f"CALL lake.set_option('{option}', '{value}', table_name => '{name}_row')"
             )

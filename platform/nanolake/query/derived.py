@@ -36,7 +36,16 @@ __all__ = [
     "windows",
 ]
 
-DERIVED = ("morphology", "ensemble", "group_summary", "size_histogram")
+DERIVED = (
+    "morphology",
+    "ensemble",
+    "group_summary",
+    "size_histogram",
+    "length_histogram",
+    "quality_histogram",
+    "outline_histogram",
+    "outline_index",
+)
 """The views that are kept ready-made, each in a table ``…_row``; a later one may use an earlier."""
 
 BIG_TABLES = ("particle", "shape_prediction", "shape_refinement")
