@@ -1,16 +1,58 @@
 -- Is one batch the same product as another? The closest pairs of experiments
 -- $count INTEGER = 10: how many pairs
 WITH batch AS MATERIALIZED (
-    SELECT *, row_number() OVER (ORDER BY lab, experiment, experiment_id) AS place FROM ensemble
+    SELECT experiment_id, experiment, calibrated_count, diameter_mean_nm, diameter_sd_nm,
+           diameter_sd_nm ** 2 AS variance,
+           diameter_mean_nm IS NOT NULL AND diameter_sd_nm IS NOT NULL AS known,
+           row_number() OVER (ORDER BY lab, experiment, experiment_id) AS place
+    FROM ensemble
+),
+neighbour AS (
+    SELECT variance + lead(variance) OVER by_mean AS variances,
+           lead(diameter_mean_nm) OVER by_mean - diameter_mean_nm AS difference_nm
+    FROM batch WHERE known WINDOW by_mean AS (ORDER BY diameter_mean_nm, place)
+),
+-- Among neighbours in the order of means there are $count pairs this close: the closest of all are
+-- no further apart. Where there are fewer neighbours, every pair is looked at.
+bound AS (
+    SELECT CASE WHEN count(*) = $count::INTEGER THEN 1.000001 * max(cohen_d) END AS cohen_d
+    FROM (SELECT difference_nm / sqrt(variances / 2) AS cohen_d
+          FROM neighbour WHERE variances > 0 ORDER BY cohen_d LIMIT $count::INTEGER)
+),
+-- A pair within that bound has means no further apart than the reach of either.
+reaching AS MATERIALIZED (
+    SELECT *, diameter_mean_nm + coalesce(
+        (SELECT cohen_d FROM bound) * sqrt((variance + (SELECT max(variance) FROM batch)) / 2)
+        + 0.000000001 * diameter_mean_nm, 'inf'::DOUBLE) AS reach_nm
+    FROM batch WHERE known
+),
+-- Pairs of which nothing can be said come last, in the order of their places: pairs of as many
+-- experiments as are asked for, each of which has one at least.
+mute AS (
+    SELECT * FROM batch
+    WHERE NOT known OR place < (SELECT max(place) FROM batch WHERE NOT known)
+          OR (variance = 0 AND place < (SELECT max(place) FROM batch WHERE known AND variance = 0))
+    ORDER BY place LIMIT $count::INTEGER
+),
+pair AS (
+    SELECT least(a.place, b.place) AS a_place, greatest(a.place, b.place) AS b_place,
+           sign(b.place - a.place) * (b.diameter_mean_nm - a.diameter_mean_nm)
+           / nullif(sqrt((a.variance + b.variance) / 2), 0) AS cohen_d
+    FROM reaching a JOIN batch b ON b.known
+        AND b.diameter_mean_nm >= a.diameter_mean_nm AND b.diameter_mean_nm <= a.reach_nm
+    WHERE (b.diameter_mean_nm > a.diameter_mean_nm OR b.place > a.place)
+          AND a.variance + b.variance > 0
+    UNION ALL
+    SELECT a.place, b.place, NULL
+    FROM mute a JOIN batch b ON b.place > a.place
+    WHERE NOT a.known OR NOT b.known OR (a.variance = 0 AND b.variance = 0)
 ),
 -- The figures of batch_compare, whose view would work all of them out for every pair: here that is
 -- done of the closest pairs only.
 closest AS MATERIALIZED (
-    SELECT a.experiment_id AS a_id, b.experiment_id AS b_id,
-           (b.diameter_mean_nm - a.diameter_mean_nm)
-           / nullif(sqrt((a.diameter_sd_nm ** 2 + b.diameter_sd_nm ** 2) / 2), 0) AS cohen_d
-    FROM batch a JOIN batch b ON a.place < b.place
-    ORDER BY abs(cohen_d), a.place, b.place LIMIT $count::INTEGER
+    SELECT a.experiment_id AS a_id, b.experiment_id AS b_id, cohen_d, a_place, b_place
+    FROM (FROM pair ORDER BY abs(cohen_d), a_place, b_place LIMIT $count::INTEGER)
+    JOIN batch a ON a.place = a_place JOIN batch b ON b.place = b_place
 ),
 share AS MATERIALIZED (
     SELECT experiment_id, shape_group,

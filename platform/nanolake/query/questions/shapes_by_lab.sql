@@ -1,3 +1,4 @@
 -- How many axes the outlines of each lab have, and how long they are
-SELECT lab, d, count(*) AS particles, avg(L_ratio) AS L_ratio_mean
-FROM morphology WHERE d IS NOT NULL GROUP BY lab, d ORDER BY lab, d
+SELECT lab, d, sum(particle_count)::BIGINT AS particles,
+       sum(L_ratio_sum) / sum(particle_count) FILTER (L_bin IS NOT NULL) AS L_ratio_mean
+FROM outline_histogram GROUP BY lab, d ORDER BY lab, d
