@@ -19,11 +19,16 @@ bound AS (
     FROM (SELECT difference_nm / sqrt(variances / 2) AS cohen_d
           FROM neighbour WHERE variances > 0 ORDER BY cohen_d LIMIT $count::INTEGER)
 ),
--- A pair within that bound has means no further apart than the reach of either.
-reaching AS MATERIALIZED (
-    SELECT *, diameter_mean_nm + coalesce(
-        (SELECT cohen_d FROM bound) * sqrt((variance + (SELECT max(variance) FROM batch)) / 2)
-        + 0.000000001 * diameter_mean_nm, 'inf'::DOUBLE) AS reach_nm
+-- So their means are no further apart than this, and lie in the same step of this width or in the
+-- next one; without a bound there is one step.
+step AS (
+    SELECT cohen_d * sqrt((SELECT max(variance) FROM batch))
+           + 0.000000001 * (SELECT max(diameter_mean_nm) FROM batch) AS width_nm
+    FROM bound
+),
+stepped AS MATERIALIZED (
+    SELECT place, diameter_mean_nm, variance,
+           coalesce(floor(diameter_mean_nm / (SELECT width_nm FROM step)), 0) AS number
     FROM batch WHERE known
 ),
 -- Pairs of which nothing can be said come last, in the order of their places: pairs of as many
@@ -37,11 +42,10 @@ mute AS (
 pair AS (
     SELECT least(a.place, b.place) AS a_place, greatest(a.place, b.place) AS b_place,
            sign(b.place - a.place) * (b.diameter_mean_nm - a.diameter_mean_nm)
-           / nullif(sqrt((a.variance + b.variance) / 2), 0) AS cohen_d
-    FROM reaching a JOIN batch b ON b.known
-        AND b.diameter_mean_nm >= a.diameter_mean_nm AND b.diameter_mean_nm <= a.reach_nm
-    WHERE (b.diameter_mean_nm > a.diameter_mean_nm OR b.place > a.place)
-          AND a.variance + b.variance > 0
+           / sqrt((a.variance + b.variance) / 2) AS cohen_d
+    FROM stepped a JOIN (SELECT *, unnest([number, number - 1]) AS met FROM stepped) b
+        ON b.met = a.number
+    WHERE (b.number > a.number OR b.place > a.place) AND a.variance + b.variance > 0
     UNION ALL
     SELECT a.place, b.place, NULL
     FROM mute a JOIN batch b ON b.place > a.place
