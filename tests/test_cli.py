@@ -171,15 +171,20 @@ def test_parameters_of_a_question(run: Run, finished: Any) -> None:
     named = ("sql", "--named", "rods_over_40_nm", "--format", "json", *lake)
     found = [
         sum(row["rods"] for row in json.loads(run(*named, *given)[1]))
-        for given in ((), ("--set", "min_nm=0"), ("--set", "min_nm=0", "-s", "max_aspect_ratio=1"))
+        for given in (
+            (),
+            ("--set", "min_nm=0"),
+            ("--set", "min_nm=0", "-s", "max_aspect_percent=100"),
+        )
     ]
     assert found[0] <= found[1] < found[2]
     listed = run("sql", "--list")[1]
-    assert "min_nm = 40: longer than this" in listed
+    assert "min_nm = 40: at least this long" in listed
     for given, message in [
         (("--set", "min=4"), "no parameter 'min'; known: min_nm = 40"),
-        (("--set", "min_nm=long"), "min_nm = 'long' is not a number"),
+        (("--set", "min_nm=long"), "min_nm = 'long' is not a whole number"),
         (("--set", "min_nm"), "must be NAME=VALUE"),
+        (("--set", "max_aspect_percent=62"), "max_aspect_percent = 62 is not a multiple of 5"),
     ]:
         code, _, complaint = run(*named, *given)
         assert code == 1

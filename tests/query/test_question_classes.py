@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from nanolake.contracts import get_table
-from nanolake.errors import QueryError
 from nanolake.pipeline.refresh import refresh
-from nanolake.query import ask
+from nanolake.query import ask, view_statements
 from nanolake.storage import Lake
 
 Row = dict[str, Any]
+Query = Callable[[str, Any], pa.Table]
 _FILL = {"string": "x", "json": "{}", "bool": False, "int32": 1, "int64": 1, "float64": 1.0}
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -118,29 +120,59 @@ def drawn(seed: int, count: int) -> list[Row]:
     ]
 
 
-@pytest.fixture(scope="module", params=["computed", "ready", "stale"])
-def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    """Seven experiments: nothing ready-made, everything, or all but a new and a renamed one."""
-    made = Lake.create(tmp_path_factory.mktemp("classes") / "lake")
-    for number in range(6):
-        experiment(made, number, drawn(number, 150))
-    if request.param == "stale":
-        refresh(made)
-        renamed = row("experiment", experiment_id="e001", lab_id="l0", experiment="renamed")
-        made.commit({"experiment": [renamed | {"created_at": START + timedelta(days=1)}]},
-                    message="renamed")  # fmt: skip
-    experiment(made, 6, drawn(6, 150), route=None)
-    if request.param == "ready":
-        refresh(made)
+def table(particles: Sequence[Row]) -> Query:
+    """Questions of plain rows of `morphology`, from which the views count; no lake is needed."""
+    connection = duckdb.connect()
+    connection.execute("ATTACH ':memory:' AS lake; USE lake")
+    names = ("particle_id", "lab", "experiment", "route", "experiment_id", "pixel_size_trust")
+    columns = dict.fromkeys(names, "VARCHAR") | dict.fromkeys(EDGES, "FLOAT") | {"d": "INTEGER"}
+    defined = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    connection.execute(f"CREATE TABLE morphology ({defined})")
+    marks = ", ".join("?" * len(columns))
+    connection.executemany(
+        f"INSERT INTO morphology VALUES ({marks})",
+        [[one.get(name) for name in columns] for one in particles],
+    )
+    for statement in view_statements():
+        if any(f"VIEW {name} AS" in statement for name in VIEWS):
+            connection.execute(statement)
+    return lambda sql, values: connection.execute(sql, values or None).to_arrow_table()
+
+
+VIEWS = ("length_histogram", "quality_histogram", "outline_histogram", "outline_index")
+
+
+def named(number: int, particles: Sequence[Row]) -> list[Row]:
+    """Particles of one experiment as `morphology` has them."""
+    about = {
+        "lab": f"Lab {number % 3}",
+        "experiment": f"E{number}",
+        "route": "hot",
+        "experiment_id": f"e{number:03d}",
+        "pixel_size_trust": ["unknown", "sheet"][number % 2],
+    }
+    ids = (f"s{number:03d}-{n:05d}" for n in range(len(particles)))
+    return [{"particle_id": name, **about, **one} for name, one in zip(ids, particles, strict=True)]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    made = Lake.create(tmp_path / "lake")
     yield made
     made.close()
 
 
-def assert_plain(lake: Lake, name: str, given: dict[str, str]) -> list[Row]:
+@pytest.fixture(scope="module")
+def edges() -> Query:
+    """A thousand particles in seven experiments."""
+    return table([one for number in range(7) for one in named(number, drawn(number, 150))])
+
+
+def assert_plain(query: Query, name: str, given: dict[str, str]) -> list[Row]:
     """The question answers what its plain form does; means to their last digits."""
     sql, values = ask(name, given)
-    found = lake.query(sql, values).to_pylist()
-    wanted = lake.query(PLAIN[name], values).to_pylist()
+    found = query(sql, values).to_pylist()
+    wanted = query(PLAIN[name], values).to_pylist()
     columns = list(wanted[0]) if wanted else []
     shown = [{key: one[key] for key in columns} for one in found]
     if name == "nearest_shapes":
@@ -155,55 +187,71 @@ def assert_plain(lake: Lake, name: str, given: dict[str, str]) -> list[Row]:
 
 
 @pytest.mark.parametrize("percent", [0, 50, 89, 90, 91, 95, 100, 101])
-def test_an_outline_is_well_fitted_from_that_percent_on(lake: Lake, percent: int) -> None:
-    assert assert_plain(lake, "counts_by_quality", {"min_jaccard_percent": str(percent)})
+def test_an_outline_is_well_fitted_from_that_percent_on(edges: Query, percent: int) -> None:
+    assert assert_plain(edges, "counts_by_quality", {"min_jaccard_percent": str(percent)})
 
 
-def test_axes_of_outlines_of_which_not_all_is_known(lake: Lake) -> None:
-    assert {one["d"] for one in assert_plain(lake, "shapes_by_lab", {})} == {2, 4}
+def test_axes_of_outlines_of_which_not_all_is_known(edges: Query) -> None:
+    assert {one["d"] for one in assert_plain(edges, "shapes_by_lab", {})} == {2, 4}
 
 
-@pytest.mark.parametrize("percent", range(5, 105, 5))
-def test_rods_from_a_length_on_and_under_an_aspect_ratio(lake: Lake, percent: int) -> None:
+@pytest.mark.parametrize("percent", range(0, 105, 5))
+def test_rods_from_a_length_on_and_under_an_aspect_ratio(edges: Query, percent: int) -> None:
     for nm in (0, 39, 40, 41):
         given = {"min_nm": str(nm), "max_aspect_percent": str(percent)}
-        assert bool(assert_plain(lake, "rods_over_40_nm", given)) == (percent > 0)
+        assert bool(assert_plain(edges, "rods_over_40_nm", given)) == (percent > 0)
 
 
-def test_an_aspect_ratio_between_two_classes_is_refused(lake: Lake) -> None:
-    with pytest.raises(QueryError, match="max_aspect_percent = 62 is not a multiple of 5"):
-        lake.query(*ask("rods_over_40_nm", {"max_aspect_percent": "62"}))
+def test_an_aspect_ratio_between_two_classes_is_refused(edges: Query) -> None:
+    sql, values = ask("rods_over_40_nm", {"max_aspect_percent": "62"})
+    with pytest.raises(duckdb.Error, match="max_aspect_percent = 62 is not a multiple of 5"):
+        edges(sql, values)
 
 
 @pytest.mark.parametrize("p", [1e-7, 0.9, 1.0, float(np.exp(1 / 20)), 7.4, 5e4, 3e38])
 @pytest.mark.parametrize("ratio", [0.0, 0.7, 0.92, 1.0])
-def test_the_nearest_of_all_and_no_others(lake: Lake, p: float, ratio: float) -> None:
+def test_the_nearest_of_all_and_no_others(edges: Query, p: float, ratio: float) -> None:
     for count in (1, 3, 40, 5000):
         given = {"p": f"{p!r}", "d": "4", "L_ratio": f"{ratio!r}", "count": str(count)}
-        assert len(assert_plain(lake, "nearest_shapes", given)) > 0
-    assert assert_plain(lake, "nearest_shapes", {"p": f"{p!r}", "d": "3"}) == []
+        assert len(assert_plain(edges, "nearest_shapes", given)) > 0
+    assert assert_plain(edges, "nearest_shapes", {"p": f"{p!r}", "d": "3"}) == []
 
 
-def test_of_equally_near_ones_the_first_names_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 20, 500])
+def test_the_nearest_of_many_in_few_classes(count: int) -> None:
+    """More particles than are looked at for a bound, in the order of their distance or against."""
+    query = table(named(0, [{}]))
+    for turn in (1, -1):
+        query(
+            f"""INSERT INTO morphology BY NAME SELECT 'x' || lpad(n::VARCHAR, 6, '0') AS particle_id,
+            'l' AS lab, 'e' AS experiment, 'e' || n % 7 AS experiment_id, 4 AS d,
+            exp(2 + {turn} * n / 2e6) AS p, 0.9 - {turn} * n / 3e6 AS L_ratio
+            FROM range(70000) t(n)""",
+            None,
+        )
+        for p, ratio in (("7.389056", "0.9"), ("7.4", "0.8999"), ("7.2", "0.95"), ("9", "0.5")):
+            given = {"p": p, "L_ratio": ratio, "count": str(count)}
+            assert len(assert_plain(query, "nearest_shapes", given)) == count
+        query("DELETE FROM morphology WHERE lab = 'l'", None)
+
+
+def test_of_equally_near_ones_the_first_names_are_told() -> None:
     """Twenty experiments hold the same outline: the last places are theirs by name alone."""
-    lake = Lake.create(tmp_path / "lake")
     same = {"p": 5.0, "d": 4, "L_ratio": 1.0, "jaccard": 0.9}
-    for number in range(20):
-        experiment(lake, number, [same, same | {"L_ratio": 0.2}])
-    refresh(lake)
+    query = table(
+        [one for n in reversed(range(20)) for one in named(n, [same, same | {"L_ratio": 0.2}])]
+    )
     for count in (1, 7, 20, 21):
-        found = assert_plain(lake, "nearest_shapes", {"count": str(count), "L_ratio": "0.99"})
-        assert [one["particle_id"] for one in found][:7] == [
-            f"s{n:03d}-00000" for n in range(min(count, 7))
-        ]
-    lake.close()
+        found = assert_plain(query, "nearest_shapes", {"count": str(count), "L_ratio": "0.99"})
+        first = [f"s{n:03d}-00000" for n in range(min(count, 20))]
+        assert [one["particle_id"] for one in found][:20] == first
 
 
-def test_classes_are_the_same_in_both_views(lake: Lake) -> None:
+def test_classes_are_the_same_in_both_views(edges: Query) -> None:
     """Every particle of the index is counted in the histogram, in its class."""
     counts = [
-        lake.query(f"SELECT experiment_id, outline_class, {count} AS n FROM {view} "
-                   "WHERE outline_class IS NOT NULL GROUP BY ALL ORDER BY ALL").to_pylist()
+        edges(f"SELECT experiment_id, outline_class, {count} AS n FROM {view} "
+              "WHERE outline_class IS NOT NULL GROUP BY ALL ORDER BY ALL", None).to_pylist()
         for view, count in (("outline_histogram", "sum(particle_count)::BIGINT"),
                             ("outline_index", "count(*)"))
     ]  # fmt: skip
@@ -211,9 +259,24 @@ def test_classes_are_the_same_in_both_views(lake: Lake) -> None:
     assert len(counts[0]) > 100
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 5, 20, 21, 1000])
-def test_the_closest_pairs_of_drawn_experiments(lake: Lake, count: int) -> None:
-    assert len(assert_plain(lake, "same_product", {"count": str(count)})) == min(count, 21)
+def batches(sizes: Sequence[Sequence[float]]) -> Query:
+    """Questions of experiments with particles of these sizes, in no groups."""
+    connection = duckdb.connect()
+    connection.execute("ATTACH ':memory:' AS lake; USE lake")
+    connection.execute("CREATE TABLE size (experiment_id VARCHAR, nm FLOAT)")
+    for number, nm in enumerate(sizes):
+        for one in nm or [None]:
+            connection.execute("INSERT INTO size VALUES (?, ?)", [f"e{number:04d}", one])
+    connection.execute(
+        """CREATE TABLE ensemble AS SELECT 'lab' AS lab, experiment_id AS experiment, experiment_id,
+        count(nm) AS calibrated_count, avg(nm) AS diameter_mean_nm,
+        stddev_samp(nm) AS diameter_sd_nm FROM size GROUP BY experiment_id"""
+    )
+    connection.execute(
+        "CREATE TABLE group_summary "
+        "(experiment_id VARCHAR, shape_group INTEGER, particle_count BIGINT)"
+    )
+    return lambda sql, values: connection.execute(sql, values).to_arrow_table()
 
 
 BATCHES: dict[str, list[list[float]]] = {
@@ -232,13 +295,39 @@ BATCHES: dict[str, list[list[float]]] = {
 
 
 @pytest.mark.parametrize("sizes", BATCHES.values(), ids=BATCHES)
-def test_pairs_of_few_and_of_odd_experiments(tmp_path: Path, sizes: list[list[float]]) -> None:
-    lake = Lake.create(tmp_path / "lake")
-    for number, nm in enumerate(sizes):
-        experiment(lake, number, [{"equivalent_diameter_area_nm": float(v)} for v in nm])
-    refresh(lake)
+def test_pairs_of_few_and_of_odd_experiments(sizes: list[list[float]]) -> None:
     pairs = len(sizes) * (len(sizes) - 1) // 2
-    for count in (1, 2, 3, 5, 10, 50):
-        found = assert_plain(lake, "same_product", {"count": str(count)})
+    query = batches(sizes)
+    for count in (0, 1, 2, 3, 5, 10, 50):
+        found = assert_plain(query, "same_product", {"count": str(count)})
         assert len(found) == min(count, pairs)
-    lake.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_closest_pairs_of_many(seed: int) -> None:
+    """Forty experiments, some without a size, without spread, wide, or equal to another."""
+    chance = random.Random(seed)
+    sizes: list[list[float]] = []
+    for _ in range(40):
+        middle, width = chance.uniform(5, 60), chance.choice([0, 0.1, 1, 20])
+        nm = [abs(chance.gauss(middle, width)) for _ in range(chance.choice([0, 1, 2, 9, 9, 9]))]
+        sizes.append(chance.choice(sizes) if sizes and chance.random() < 0.1 else nm)
+    query = batches(sizes)
+    for count in (1, 10, 39, 100, 700, 780, 1000):
+        assert_plain(query, "same_product", {"count": str(count)})
+
+
+@pytest.mark.parametrize("state", ["computed", "ready", "stale"])
+def test_a_lake_answers_the_same_whatever_is_ready_made(lake: Lake, state: str) -> None:
+    """Nothing ready-made, everything, or all but a renamed experiment and a new one."""
+    for number in range(4):
+        experiment(lake, number, drawn(number, 60))
+    if state != "computed":
+        refresh(lake)
+    if state == "stale":
+        renamed = row("experiment", experiment_id="e001", lab_id="l0", experiment="renamed")
+        renamed["created_at"] = START + timedelta(days=1)
+        lake.commit({"experiment": [renamed]}, message="renamed")
+        experiment(lake, 5, drawn(5, 60), route=None)
+    for name in PLAIN:
+        assert assert_plain(lake.query, name, {})

@@ -59,13 +59,17 @@ def test_parameters_are_declared_used_and_cast(name: str) -> None:
 
 
 def test_a_parameter_is_filled_as_its_type(lake: Lake) -> None:
-    sql, values = ask("rods_over_40_nm", {"min_nm": "0", "max_aspect_ratio": "1e0"})
-    assert values == {"min_nm": 0.0, "max_aspect_ratio": 1.0}
+    sql, values = ask("rods_over_40_nm", {"min_nm": "0", "max_aspect_percent": "95"})
+    assert values == {"min_nm": 0, "max_aspect_percent": 95}
     found = lake.query(sql, values).to_pylist()
     wanted = (
-        "SELECT count(*) AS n FROM morphology WHERE feret_diameter_max_nm > 0 AND aspect_ratio < 1"
+        "SELECT count(*) AS n FROM morphology "
+        "WHERE feret_diameter_max_nm >= 0 AND aspect_ratio < 0.95::FLOAT"
     )
     assert sum(row["rods"] for row in found) == lake.query(wanted).to_pylist()[0]["n"] > 0
+    nearest, values = ask("nearest_shapes", {"p": "1e0"})
+    assert values == {"p": 1.0, "d": 4, "L_ratio": 0.9, "count": 20}
+    assert lake.query(nearest, values).num_rows == 20
     assert ask("percentiles_by_condition")[1] == {"condition": None}
     assert ask("percentiles_by_condition", {"condition": "it's"})[1] == {"condition": "it's"}
 
@@ -73,8 +77,12 @@ def test_a_parameter_is_filled_as_its_type(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("rods_over_40_nm", {"min": "4"}, r"no parameter 'min'; known: min_nm = 40: longer"),
-        ("rods_over_40_nm", {"min_nm": "long"}, r"min_nm = 'long' is not a number; known: min_nm"),
+        ("rods_over_40_nm", {"min": "4"}, r"no parameter 'min'; known: min_nm = 40: at least"),
+        (
+            "rods_over_40_nm",
+            {"min_nm": "long"},
+            r"min_nm = 'long' is not a whole number; known: min_nm",
+        ),
         ("top_outliers", {"count": "1.5"}, r"count = '1.5' is not a whole number"),
         ("compare_batches", {"first": "A"}, r"needs second: --set second=…; known: first: name"),
         ("size_by_experiment", {"x": "1"}, r"no parameter 'x'; it has none"),

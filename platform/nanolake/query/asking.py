@@ -3,8 +3,8 @@
 A question is an SQL file. Its first line says what it answers; each further line of the head names
 a parameter, its SQL type, its default and what it means; one without a default must be given::
 
-    -- Rods longer than 40 nm, by lab
-    -- $min_nm FLOAT = 40: longer than this, in nm
+    -- Rods of 40 nm and longer, by lab
+    -- $min_nm INTEGER = 40: at least this long, in nm
     -- $lab VARCHAR = NULL: name of one lab; NULL: all of them
 """
 
