@@ -223,7 +223,8 @@ def test_the_nearest_of_many_in_few_classes(count: int) -> None:
     query = table(named(0, [{}]))
     for turn in (1, -1):
         query(
-            f"""INSERT INTO morphology BY NAME SELECT 'x' || lpad(n::VARCHAR, 6, '0') AS particle_id,
+            f"""INSERT INTO morphology BY NAME SELECT
+            'x' || lpad(n::VARCHAR, 6, '0') AS particle_id,
             'l' AS lab, 'e' AS experiment, 'e' || n % 7 AS experiment_id, 4 AS d,
             exp(2 + {turn} * n / 2e6) AS p, 0.9 - {turn} * n / 3e6 AS L_ratio
             FROM range(70000) t(n)""",
