@@ -63,10 +63,13 @@ share AS MATERIALIZED (
            particle_count / sum(particle_count) OVER (PARTITION BY experiment_id) AS share
     FROM group_summary WHERE shape_group > 0
 ),
+-- Materialized: DuckDB would join all shares with all others of their group first.
+first_share AS MATERIALIZED (
+    SELECT a_id, b_id, shape_group, share FROM closest JOIN share ON experiment_id = a_id
+),
 common AS (
     SELECT a_id, b_id, sum(least(a.share, b.share)) AS overlap
-    FROM closest JOIN share a ON a.experiment_id = a_id
-    JOIN share b ON b.experiment_id = b_id AND b.shape_group = a.shape_group
+    FROM first_share a JOIN share b ON experiment_id = b_id AND b.shape_group = a.shape_group
     GROUP BY a_id, b_id
 )
 SELECT a.experiment AS experiment_a, b.experiment AS experiment_b,
