@@ -43,11 +43,11 @@ def cut(
     (y, x) array of non-negative integers or ``pixels`` has another shape.
     """
     ids, index = labelled(labels)
-    _check(labels, pixels, size, fill, pixel_aspect)
+    check(labels, pixels, size, fill, pixel_aspect)
     crops = np.zeros((ids.size, size, size), np.float32)
     if ids.size == 0:
         return crops
-    geometry = _geometry(labels, index, ids.size, float(pixel_aspect))
+    geometry = geometry_of(labels, index, ids.size, float(pixel_aspect))
     grey = np.empty((0, 0), np.float32) if pixels is None else pixels.astype(np.float32)
     _sample(labels, ids.astype(np.int64), geometry, grey, fill, float(pixel_aspect), crops)
     return crops
@@ -159,7 +159,7 @@ def labelled(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return ids, index
 
 
-def _check(
+def check(
     labels: NDArray[Any], pixels: NDArray[Any] | None, size: int, fill: float, aspect: float
 ) -> None:
     if pixels is not None and pixels.shape != labels.shape:
@@ -181,7 +181,7 @@ def _mark(labels: NDArray[Any], present: NDArray[np.bool_]) -> None:
 
 
 @numba.njit(cache=True)
-def _geometry(
+def geometry_of(
     labels: NDArray[Any], index: NDArray[np.int64], count: int, aspect: float
 ) -> NDArray[np.float64]:
     """Return (count, 3): centroid y, x in px and its farthest pixel edge in pixel widths."""
@@ -277,14 +277,14 @@ def _area_mean(
     """Return the mean over a box about a point; pixel (0, 0) of ``sums`` covers -0.5 to 0.5."""
     y0, y1 = y + 0.5 - 0.5 * wide_y, y + 0.5 + 0.5 * wide_y
     x0, x1 = x + 0.5 - 0.5 * wide_x, x + 0.5 + 0.5 * wide_x
-    inside = _sum_to(sums, y1, x1) - _sum_to(sums, y0, x1)
-    inside -= _sum_to(sums, y1, x0) - _sum_to(sums, y0, x0)
+    inside = sum_to(sums, y1, x1) - sum_to(sums, y0, x1)
+    inside -= sum_to(sums, y1, x0) - sum_to(sums, y0, x0)
     mean: float = max(inside, 0.0) / (wide_y * wide_x)
     return mean
 
 
 @numba.njit(cache=True, inline="always")
-def _sum_to(sums: NDArray[np.float64], y: float, x: float) -> float:
+def sum_to(sums: NDArray[np.float64], y: float, x: float) -> float:
     """Return the running sum at a point between pixel corners, bilinear: exact for whole pixels."""
     y = min(max(y, 0.0), sums.shape[0] - 1.0)
     x = min(max(x, 0.0), sums.shape[1] - 1.0)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.errors import ModelError, SettingsError
-from nanolake.shape.crops import cut
+from nanolake.shape.crops import cut, labelled
+from nanolake.shape.surroundings import cut_maps
 from nanolake.simulate.crystal import Triples
 from nanolake.simulate.truth import SimulatedMicrograph
 
@@ -34,6 +35,8 @@ class Harvest:
 
     crops: NDArray[np.uint8]
     """(n, size, size) 0 … 255: covered share of each crop pixel (`crops.cut`)."""
+    around: NDArray[np.uint8]
+    """(n, 2, size, size) 0 … 255: grey and others of the same crops (`surroundings.cut_maps`)."""
     p: NDArray[np.float64]
     d: NDArray[np.int64]
     l_ratio: NDArray[np.float64]
@@ -114,10 +117,13 @@ def harvest(picture: SimulatedMicrograph, labels: NDArray[Any], *, crop_px: int)
     row, iou, size_px = row[order], iou[keep][order], size_px[keep][order]
     kept = np.zeros(area_of.size, bool)
     kept[masks] = True
+    whole = cut(labels, size=crop_px)
+    chosen = kept[labelled(labels)[0]]
+    maps = cut_maps(labels, picture.pixels, whole)[chosen]
+    maps = np.rint(255.0 * maps).astype(np.uint8)
     return Harvest(
-        crops=np.rint(255.0 * cut(np.where(kept[labels], labels, 0), size=crop_px)).astype(
-            np.uint8
-        ),
+        crops=maps[:, 0],
+        around=maps[:, 1:],
         p=known["p"][row],
         d=known["d"][row].astype(np.int64),
         l_ratio=known["l_ratio"][row],
