@@ -49,6 +49,7 @@ class DescribeItem:
     segmentation_id: str
     segmentation_run_id: str
     micrograph_id: str
+    image_path: str
     label_path: str
     pixel_aspect: float
     unit_key: str
@@ -77,11 +78,14 @@ def describe_micrograph(item: DescribeItem, store: ImageStore, predictor: ShapeP
     """Predict, and refine where asked for, every particle of one label image; return the rows."""
     started = time.perf_counter()
     labels = store.read(item.label_path)
+    pixels = store.read(item.image_path) if predictor.looks_around else None
     refined = None
     if item.refine:
-        shapes, refined = refine_particles(labels, predictor, pixel_aspect=item.pixel_aspect)
+        shapes, refined = refine_particles(
+            pixels, labels, predictor, pixel_aspect=item.pixel_aspect
+        )
     else:
-        shapes = predict_particles(None, labels, predictor, pixel_aspect=item.pixel_aspect)
+        shapes = predict_particles(pixels, labels, predictor, pixel_aspect=item.pixel_aspect)
     ids = {
         "segmentation_id": item.segmentation_id,
         "model_id": predictor.model_id,
@@ -222,7 +226,7 @@ def champion(lake: Lake) -> Path | None:
 
 _SEGMENTED = (
     "SELECT s.segmentation_id, s.segmentation_run_id, s.micrograph_id, s.label_path, "
-    "coalesce(m.pixel_size_y_nm / m.pixel_size_x_nm, 1.0) AS pixel_aspect "
+    "m.image_path, coalesce(m.pixel_size_y_nm / m.pixel_size_x_nm, 1.0) AS pixel_aspect "
     "FROM segmentation_current s JOIN micrograph_current m USING (micrograph_id) "
 )
 

@@ -54,7 +54,7 @@ def measure_particles(
     scale = scale_of(size)
     features = measure(picture.pixels, found.labels, pixel_size_nm=scale)
     aspect = scale[0] / scale[1] if scale else 1.0
-    shapes = predict_particles(None, found.labels, predictor, pixel_aspect=aspect)
+    shapes = predict_particles(picture.pixels, found.labels, predictor, pixel_aspect=aspect)
     return size, features, shapes
 
 

@@ -18,6 +18,7 @@ from nanolake.errors import ModelError
 from nanolake.shape.crops import cut
 from nanolake.shape.harvest import Harvest
 from nanolake.shape.settings import ShapeTrainSettings
+from nanolake.shape.surroundings import unknown
 from nanolake.simulate.crystal import Triples, draw_triples, label_strip
 from nanolake.training import RoundsData
 
@@ -30,31 +31,47 @@ class Pool:
     """Crops (n, size, size) uint8 0 … 255, their triples, and how likely each is to be taken."""
 
     crops: NDArray[np.uint8]
+    around: NDArray[np.uint8] | None
+    """(n, 2, size, size) grey and others; None: no picture is known (`surroundings.unknown`)."""
     truth: Triples
     cumulative: NDArray[np.float64]
     """(n,) rising to 1: the chance to take a crop up to this one."""
 
     @classmethod
-    def even(cls, crops: NDArray[np.uint8], truth: Triples) -> Pool:
+    def even(
+        cls, crops: NDArray[np.uint8], around: NDArray[np.uint8] | None, truth: Triples
+    ) -> Pool:
         """Return a pool in which every crop is as likely."""
-        return cls(crops=crops, truth=truth, cumulative=np.arange(1, len(truth) + 1) / len(truth))
+        cumulative = np.arange(1, len(truth) + 1) / len(truth)
+        return cls(crops=crops, around=around, truth=truth, cumulative=cumulative)
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[NDArray[np.float32], Triples]:
-        """Take ``count`` crops at random, each in one of its eight right-angled poses."""
+    def draw(
+        self, rng: np.random.Generator, count: int, *, blind: float
+    ) -> tuple[NDArray[np.float32], Triples]:
+        """Take the maps of ``count`` crops at random, each in one of its eight right-angled poses.
+
+        A share ``blind`` of them is shown without their picture.
+        """
         rows = np.searchsorted(self.cumulative, rng.random(count), side="right")
-        crops, truth = self.take(np.minimum(rows, len(self.truth) - 1))
+        maps, truth = self.take(np.minimum(rows, len(self.truth) - 1))
         turns = rng.integers(0, 4, count)
         mirrored = rng.random(count) < 0.5
         for pose in range(4):
-            crops[turns == pose] = np.rot90(crops[turns == pose], pose, axes=(1, 2))
-        crops[mirrored] = crops[mirrored][:, :, ::-1]
-        return crops, truth
+            maps[turns == pose] = np.rot90(maps[turns == pose], pose, axes=(2, 3))
+        maps[mirrored] = maps[mirrored][:, :, :, ::-1]
+        unseen = rng.random(count) < blind
+        maps[unseen] = unknown(maps[unseen, 0])
+        return maps, truth
 
     def take(self, rows: NDArray[Any]) -> tuple[NDArray[np.float32], Triples]:
-        """Return the crops of ``rows`` as float32 in 0 … 1 and their triples."""
+        """Return the maps of ``rows`` as float32 in 0 … 1 and their triples."""
         t = self.truth
         chosen = Triples(p=t.p[rows], d=t.d[rows], l_ratio=t.l_ratio[rows])
-        return self.crops[rows].astype(np.float32) / 255.0, chosen
+        masks = self.crops[rows].astype(np.float32) / np.float32(255.0)
+        maps = unknown(masks)
+        if self.around is not None:
+            maps[:, 1:] = self.around[rows].astype(np.float32) / np.float32(255.0)
+        return maps, chosen
 
 
 class MixedCrops(IterableDataset[list[Tensor]]):
@@ -89,7 +106,8 @@ class MixedCrops(IterableDataset[list[Tensor]]):
     def __iter__(self) -> Iterator[list[Tensor]]:
         for index in range(self.batches):
             rng = np.random.default_rng((*self.seed, index))
-            parts = [pool.draw(rng, count) for pool, count in self.pools]
+            blind = self.settings.blind_share
+            parts = [pool.draw(rng, count, blind=blind) for pool, count in self.pools]
             fresh = self.settings.batch_size - sum(count for _, count in self.pools)
             if fresh > 0:
                 parts.append(drawn_crops(rng, fresh, self.settings))
@@ -129,11 +147,11 @@ class FixedCrops(IterableDataset[list[Tensor]]):
         return max(1, len(self.known[1]) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Tensor]]:
-        crops, t = self.known
+        maps, t = self.known
         for index in range(len(self)):
             rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
             part = Triples(p=t.p[rows], d=t.d[rows], l_ratio=t.l_ratio[rows])
-            yield _tensors([(crops[rows], part)])
+            yield _tensors([(maps[rows], part)])
 
 
 @lru_cache(maxsize=2)
@@ -148,7 +166,9 @@ def _harvested(folder: Path) -> Pool:
     band = np.digitize(np.log(found.size_px), edges[1:-1])
     weight = 1.0 / np.bincount(band, minlength=_SIZE_BANDS)[band]
     cumulative = np.cumsum(weight) / weight.sum()
-    return Pool(crops=found.crops, truth=found.truth, cumulative=cumulative)
+    return Pool(
+        crops=found.crops, around=found.around, truth=found.truth, cumulative=cumulative
+    )
 
 
 @lru_cache(maxsize=2)
@@ -169,7 +189,7 @@ def _curated(path: Path, crop_px: int) -> Pool:
             f"curated: {path} holds crops {crops.dtype} {crops.shape} for {len(truth)} triples; "
             f"training takes uint8 (n, {crop_px}, {crop_px}), n of 1 or more"
         )
-    return Pool.even(crops, truth)
+    return Pool.even(crops, None, truth)
 
 
 def _validation(settings: ShapeTrainSettings) -> Pool:
@@ -178,24 +198,24 @@ def _validation(settings: ShapeTrainSettings) -> Pool:
         found = Harvest.of_folder(settings.harvested / "validation").first(
             settings.validation_crops
         )
-        return Pool.even(found.crops, found.truth)
+        return Pool.even(found.crops, found.around, found.truth)
     drawn, truth = drawn_crops(
         np.random.default_rng(_VALIDATION), settings.validation_crops, settings
     )
-    return Pool.even(np.rint(255.0 * drawn).astype(np.uint8), truth)
+    return Pool.even(np.rint(255.0 * drawn[:, 0]).astype(np.uint8), None, truth)
 
 
 def drawn_crops(
     rng: np.random.Generator, count: int, settings: ShapeTrainSettings
 ) -> tuple[NDArray[np.float32], Triples]:
-    """Draw crystals, wear them as a segmenter might, and cut them."""
+    """Draw crystals, wear them as a segmenter might, and cut them: maps without a picture."""
     truth = draw_triples(rng, count, paper_share=settings.paper_share)
-    return cut(label_strip(rng, truth), size=settings.crop_px), truth
+    return unknown(cut(label_strip(rng, truth), size=settings.crop_px)), truth
 
 
 def _tensors(parts: list[tuple[NDArray[np.float32], Triples]]) -> list[Tensor]:
     return [
-        torch.from_numpy(np.concatenate([crops for crops, _ in parts])),
+        torch.from_numpy(np.concatenate([maps for maps, _ in parts])),
         torch.from_numpy(np.log(np.concatenate([t.p for _, t in parts])).astype(np.float32)),
         torch.from_numpy(np.concatenate([t.d for _, t in parts]) - 1),
         torch.from_numpy(np.concatenate([t.l_ratio for _, t in parts]).astype(np.float32)),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanolake.model_files import write_onnx
+from nanolake.shape.surroundings import MAPS
 
 if TYPE_CHECKING:
     from nanolake.shape.network import ShapeNetwork
@@ -25,10 +26,10 @@ def export_onnx(
 
     return write_onnx(
         Exported(network).eval(),
-        torch.zeros(2, crop_px, crop_px),
+        torch.zeros(2, MAPS, crop_px, crop_px),
         path,
-        inputs=["crops"],
+        inputs=["maps"],
         outputs=OUTPUTS,
-        free={"crops": {0: torch.export.Dim("n")}},
+        free={"maps": {0: torch.export.Dim("n")}},
         properties={"name": name, "card": json.dumps(dict(card))},
     )

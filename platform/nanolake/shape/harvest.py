@@ -75,6 +75,11 @@ class Harvest:
         """Return the crops of ``rows``."""
         return Harvest(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
+    def maps(self, rows: NDArray[Any] | slice = slice(None)) -> NDArray[np.float32]:
+        """Return the maps (n, 3, size, size) in 0 … 1 of `surroundings.cut_maps`, of ``rows``."""
+        joined = np.concatenate([self.crops[rows][:, None], self.around[rows]], axis=1)
+        return joined.astype(np.float32) / np.float32(255.0)
+
     def first(self, count: int) -> Harvest:
         """Return the first ``count`` crops."""
         return self.take(slice(count))

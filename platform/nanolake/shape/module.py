@@ -12,7 +12,7 @@ from nanolake.training import NetworkModule
 
 
 class ShapeModule(NetworkModule):
-    """Trains `ShapeNetwork` on batches of (crops, log_p, d - 1, L_ratio)."""
+    """Trains `ShapeNetwork` on batches of (maps, log_p, d - 1, L_ratio)."""
 
     warm_up: ClassVar[float] = 0.15
     network: ShapeNetwork
@@ -26,14 +26,14 @@ class ShapeModule(NetworkModule):
         )
         super().__init__(settings, network)
 
-    def forward(self, crops: Tensor) -> Tensor:
-        """Return the raw outputs for crops (n, size, size)."""
-        raw: Tensor = self.network(crops.unsqueeze(1))
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the raw outputs for maps (n, 3, size, size)."""
+        raw: Tensor = self.network(maps)
         return raw
 
     def _losses(self, batch: list[Tensor]) -> dict[str, Tensor]:
-        crops, log_p, d_index, l_ratio = batch
-        logits, p_mean, p_sd, l_mean, l_sd = read_out(self(crops))
+        maps, log_p, d_index, l_ratio = batch
+        logits, p_mean, p_sd, l_mean, l_sd = read_out(self(maps))
         true_d = d_index[:, None]
         p_mean, p_sd, l_mean, l_sd = (
             t.gather(1, true_d).squeeze(1) for t in (p_mean, p_sd, l_mean, l_sd)

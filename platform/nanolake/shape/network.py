@@ -1,4 +1,4 @@
-"""The shape network: a mask crop in, p, d and L_ratio with their uncertainties out.
+"""The shape network: a crop in, p, d and L_ratio with their uncertainties out.
 
 Strategy: an outline of eq. 1 is a radius over an angle, so the crop is unwrapped about its centre
 into (radius, angle) first. A turned particle is then a shifted one: convolutions run around the
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nanolake.shape.surroundings import MAPS
+
 CLASSES = 6
 """d = 1 … 6."""
 ANGLES = 180
@@ -24,10 +26,10 @@ HARMONICS = 13
 
 
 class ShapeNetwork(nn.Module):
-    """Circular convolutions over the unwrapped crop and a dense layer; about 0.2 million weights.
+    """Circular convolutions over the unwrapped crop and a dense layer; about 0.25 million weights.
 
-    Takes (n, 1, size, size) float32 masks in 0 … 1, the particle's centroid in the middle; returns
-    (n, 30) raw outputs that `read_out` understands.
+    Takes (n, 3, size, size) float32 maps in 0 … 1 of `surroundings.cut_maps`: mask, grey, others,
+    the particle's centroid in the middle; returns (n, 30) raw outputs that `read_out` understands.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class ShapeNetwork(nn.Module):
         near, far = channels
         self.unwrap = Unwrap(crop_px)
         self.features = nn.Sequential(
-            _block(crop_px // 2, near, kernel=7, stride=2),
+            _block(MAPS * (crop_px // 2), near, kernel=7, stride=2),
             _block(near, far, kernel=5, stride=2),
             _Residual(far),
             _Residual(far, dilation=3),
@@ -55,15 +57,15 @@ class ShapeNetwork(nn.Module):
             nn.Linear(hidden, 5 * CLASSES),
         )
 
-    def forward(self, masks: Tensor) -> Tensor:
+    def forward(self, maps: Tensor) -> Tensor:
         """Return the raw outputs (n, 30)."""
-        around = 2.0 * self.unwrap(masks) - 1.0
+        around = 2.0 * self.unwrap(maps) - 1.0
         raw: Tensor = self.head(self.summary(self.features(around)))
         return raw
 
 
 class Unwrap(nn.Module):
-    """(n, 1, size, size) -> (n, size / 2, ANGLES): bilinear samples at rings a pixel apart."""
+    """(n, m, size, size) -> (n, m size / 2, ANGLES): bilinear samples at rings a pixel apart."""
 
     corners: Tensor
     weights: Tensor
@@ -75,13 +77,13 @@ class Unwrap(nn.Module):
         self.register_buffer("weights", torch.from_numpy(weights), persistent=False)
         self.rings = crop_px // 2
 
-    def forward(self, masks: Tensor) -> Tensor:
-        """Return the unwrapped masks; ring k has the radius k + 0.5 px."""
-        flat = masks.flatten(1)
-        around = flat[:, self.corners[0]] * self.weights[0]
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the unwrapped maps one after another; ring k has the radius k + 0.5 px."""
+        flat = maps.flatten(2)
+        around = flat[:, :, self.corners[0]] * self.weights[0]
         for corner in range(1, 4):
-            around = around + flat[:, self.corners[corner]] * self.weights[corner]
-        return around.view(-1, self.rings, ANGLES)
+            around = around + flat[:, :, self.corners[corner]] * self.weights[corner]
+        return around.reshape(-1, maps.shape[1] * self.rings, ANGLES)
 
 
 def _polar_samples(crop_px: int) -> tuple[np.ndarray, np.ndarray]:
@@ -168,13 +170,13 @@ def read_out(raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
 
 
 class Exported(nn.Module):
-    """The network as it is shipped: crops (n, size, size) to the arrays that a user reads."""
+    """The network as it is shipped: maps (n, 3, size, size) to the arrays that a user reads."""
 
     def __init__(self, network: ShapeNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return d_probability, log_p, log_p_sd, l_ratio, l_ratio_sd, each (n, 6)."""
-        logits, log_p, log_p_sd, l_ratio, l_sd = read_out(self.network(crops.unsqueeze(1)))
+        logits, log_p, log_p_sd, l_ratio, l_sd = read_out(self.network(maps))
         return logits.softmax(dim=1), log_p, log_p_sd, l_ratio, l_sd

@@ -75,14 +75,18 @@ def refine_outlines(
 
 
 def refine_particles(
-    labels: NDArray[Any], predictor: ShapePredictor, *, pixel_aspect: float = 1.0
+    pixels: NDArray[Any] | None,
+    labels: NDArray[Any],
+    predictor: ShapePredictor,
+    *,
+    pixel_aspect: float = 1.0,
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
     """Return `predict_particles` of one label image, and `refine_outlines` of the same particles.
 
     Both have ``label`` (n,) int64, ascending: the columns of ``shape_prediction.toml`` and of
     ``shape_refinement.toml`` in ``schemas/tables/``.
     """
-    ids, crops, predicted = predict_labels(labels, predictor, pixel_aspect)
+    ids, crops, predicted = predict_labels(pixels, labels, predictor, pixel_aspect)
     triple = predicted["p"], whole_d(predicted["d"], len(crops)), predicted["L_ratio"]
     poses, jaccard = fitted_poses(crops, *triple)
     drawn = {"phi_rad": phase(poses[:, PHI], triple[1]), "jaccard": jaccard.astype(np.float32)}

@@ -43,6 +43,8 @@ class ShapeTrainSettings(Settings):
     """Micrographs simulated and segmented for crops to learn from, about 17 crops each."""
     harvested_share: float = Field(default=0.7, ge=0.0, le=1.0)
     """Share of those crops in every batch; the rest is drawn afresh, without a micrograph."""
+    blind_share: float = Field(default=0.15, ge=0.0, le=1.0)
+    """Share of harvested crops that are shown without their picture, as some users have none."""
     harvested: Path | None = None
     """Folder of crops harvested before (``train``, ``validation``, ``test``); made where None."""
     curated: Path | None = None

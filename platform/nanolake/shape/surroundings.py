@@ -13,13 +13,14 @@ Where there is no picture the mask stands for it (`unknown`): as if it were righ
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.shape.crops import CROP_PX, FILL, check, geometry_of, labelled, sum_to
+from nanolake.shape.crops import FILL, check, geometry_of, labelled, sum_to
 
 MAPS = 3
 """Mask, grey, others: what a network that looks around takes."""
@@ -42,18 +43,39 @@ def cut_maps(
     circle inside the crop, which no network reads, grey and others hold no meaning. A particle that
     cannot be told from its background by grey gets `unknown`'s maps. Raises as `cut`.
     """
-    maps = unknown(masks)
-    ids, index = labelled(labels)
-    if pixels is None or ids.size == 0:
-        return maps
-    check(labels, pixels, masks.shape[1], fill, pixel_aspect)
-    grey = np.asarray(pixels, np.float32)
-    geometry = geometry_of(labels, index, ids.size, float(pixel_aspect))
-    background = _background_mean(labels, grey)
-    _sample(
-        labels, grey, ids, geometry, fill, float(pixel_aspect), background, maps[:, 1], maps[:, 2]
+    parts = list(
+        map_batches(labels, pixels, masks, len(masks), fill=fill, pixel_aspect=pixel_aspect)
     )
-    return maps
+    return parts[0] if parts else unknown(masks)
+
+
+def map_batches(
+    labels: NDArray[Any],
+    pixels: NDArray[Any] | None,
+    masks: NDArray[np.float32],
+    batch: int,
+    *,
+    fill: float = FILL,
+    pixel_aspect: float = 1.0,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the maps of `cut_maps` for ``batch`` particles at a time: they are three times masks.
+
+    Takes and raises the same.
+    """
+    ids, index = labelled(labels)
+    seen = pixels is not None and ids.size > 0
+    if seen:
+        check(labels, pixels, masks.shape[1], fill, pixel_aspect)
+        grey = np.asarray(pixels, np.float32)
+        geometry = geometry_of(labels, index, ids.size, float(pixel_aspect))
+        background = _background_mean(labels, grey)
+    for start in range(0, len(masks), max(batch, 1)):
+        rows = slice(start, start + batch)
+        maps = unknown(masks[rows])
+        if seen:
+            place = labels, grey, ids[rows], geometry[rows]
+            _sample(*place, fill, float(pixel_aspect), background, maps[:, 1], maps[:, 2])
+        yield maps
 
 
 def unknown(masks: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -105,10 +105,11 @@ def score(
     from nanolake.shape import evaluate as ev
 
     predict = ShapePredictor(weights)
-    crops, truth = held_out(settings)
-    guess = ev.baseline(truth, len(truth))
+    maps, truth = held_out(settings)
+    crops, guess = maps[:, 0], ev.baseline(truth, len(truth))
     metrics = {
-        **ev.score(predict(crops), truth, crops).as_dict("test_"),
+        **ev.score(predict(maps), truth, crops).as_dict("test_"),
+        **ev.score(predict(np.ascontiguousarray(crops)), truth, crops).as_dict("blind_"),
         **ev.score(guess, truth, crops).as_dict("baseline_"),
         "test_truth_jaccard": ev.truth_jaccard(truth, crops),
     }
@@ -120,7 +121,7 @@ def score(
 
 
 def held_out(settings: ShapeTrainSettings) -> tuple[NDArray[np.float32], Triples]:
-    """Return the test crops and their truth, which do not depend on the training's seed.
+    """Return the test crops' maps and truth, which do not depend on the training's seed.
 
     Harvested ones (part ``test`` of the folder) where there are any, else drawn ones.
     """
@@ -129,7 +130,7 @@ def held_out(settings: ShapeTrainSettings) -> tuple[NDArray[np.float32], Triples
 
     if settings.harvested is not None:
         found = Harvest.of_folder(settings.harvested / "test").first(settings.test_crops)
-        return found.crops.astype(np.float32) / np.float32(255.0), found.truth
+        return found.maps(), found.truth
     return drawn_crops(np.random.default_rng((_TEST, 0)), settings.test_crops, settings)
 
 
