@@ -1,8 +1,9 @@
 """Whether the shape network says the same of the same particle seen otherwise.
 
 Particles are those that the segmentation finds in simulated micrographs. Seen otherwise means:
-the label image turned by any angle (nearest neighbour, so that every edge is pixelated anew); the
-picture with black and white exchanged, segmented again; a crop in which the particle fills 0.3
+picture and label image turned by any angle (the labels by nearest neighbour, so that every edge is
+pixelated anew); the picture with black and white exchanged, segmented again; a mask crop in which
+the particle fills 0.3
 instead of 0.9 of the way to the edge, as another tool might cut it (`cut` itself always fills
 0.92); the particle at a third of the magnification, pixelated anew, which takes away what a third
 of the pixels cannot show.
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.segment import SegmentSettings, segment
-from nanolake.shape import ShapePredictor, cut
+from nanolake.shape import ShapePredictor, cut, cut_maps
 from nanolake.simulate.any_lab import draw_settings
 from nanolake.simulate.micrograph import simulate_micrograph
 
@@ -29,6 +30,8 @@ FRAME_PX, SMALL, LARGE = 64, 0.3, 0.9
 LEAST_PX = 12.0
 """Smaller particles are left out, as in the test set."""
 Z90 = 1.6448536269514722
+Seen = tuple[NDArray[Any], NDArray[Any]]
+"""Label image and picture."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,13 @@ def _looks(seed: int) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
     picture = simulate_micrograph(draw_settings(seed), seed)
     settings = SegmentSettings()
     labels = _large_enough(segment(picture.pixels, settings).labels)
-    crops = cut(labels)
-    if not len(crops):
+    if not labels.any():
         return
-    yield ("turned by any angle", *_turned(labels, crops, seed))
-    other = segment(picture.pixels.max() - picture.pixels, settings).labels
-    yield ("inverted contrast, segmented again", *_matched(labels, crops, other))
+    seen = labels, picture.pixels
+    yield ("turned by any angle", *_common(seen, _turned(seen, seed)))
+    inverted = picture.pixels.max() - picture.pixels
+    other = _renamed(labels, segment(inverted, settings).labels)
+    yield ("inverted contrast, segmented again", *_common(seen, (other, inverted)))
     wide, narrow = (cut(labels, fill=fill) for fill in (LARGE, SMALL))
     yield (f"the same mask, filling {SMALL:g} instead of {LARGE:g} of its crop", wide, narrow)
     across = [f"{round(share * FRAME_PX)} px" for share in (SMALL, LARGE)]
@@ -105,9 +109,8 @@ def _large_enough(labels: NDArray[Any]) -> NDArray[np.int32]:
     return np.where(keep[labels], labels, 0).astype(np.int32)
 
 
-def _turned(
-    labels: NDArray[Any], crops: NDArray[Any], seed: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _turned(seen: Seen, seed: int) -> Seen:
+    labels, pixels = seen
     height, width = labels.shape
     angle = float(np.random.default_rng(seed).uniform(0.0, 360.0))
     side = int(np.ceil(np.hypot(height, width))) + 2
@@ -116,21 +119,25 @@ def _turned(
     turned = cv2.warpAffine(
         labels.astype(np.float32), matrix, (side, side), flags=cv2.INTER_NEAREST
     ).astype(np.int32)
-    return _common(labels, crops, turned)
+    around = cv2.warpAffine(
+        pixels.astype(np.float32), matrix, (side, side), borderMode=cv2.BORDER_REPLICATE
+    )
+    return turned, around
 
 
-def _common(
-    labels: NDArray[Any], crops: NDArray[Any], other: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the crops of the labels that both images have."""
-    here, there = (np.unique(image[image > 0]) for image in (labels, other))
-    return crops[np.isin(here, there)], cut(other)[np.isin(there, here)]
+def _common(before: Seen, after: Seen) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the maps of the labels that both label images have."""
+    here, there = (np.unique(labels[labels > 0]) for labels, _ in (before, after))
+    return _maps(before)[np.isin(here, there)], _maps(after)[np.isin(there, here)]
 
 
-def _matched(
-    labels: NDArray[Any], crops: NDArray[Any], other: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the crops of pairs whose masks overlap by half (IoU over 0.5)."""
+def _maps(seen: Seen) -> NDArray[np.float32]:
+    labels, pixels = seen
+    return cut_maps(labels, pixels, cut(labels))
+
+
+def _renamed(labels: NDArray[Any], other: NDArray[Any]) -> NDArray[np.int32]:
+    """Return the masks of ``other`` under the label that each overlaps by half (IoU over 0.5)."""
     width = int(other.max()) + 1
     code, shared = np.unique(labels.ravel().astype(np.int64) * width + other.ravel(),
                              return_counts=True)  # fmt: skip
@@ -139,7 +146,7 @@ def _matched(
     good = (a > 0) & (b > 0) & (shared / union > 0.5)
     renamed = np.zeros(width, np.int32)
     renamed[b[good]] = a[good]
-    return _common(labels, crops, renamed[other])
+    return renamed[other]
 
 
 def _magnified(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

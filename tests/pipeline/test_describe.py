@@ -23,12 +23,14 @@ Rows = Callable[..., list[dict[str, Any]]]
 def test_the_rows_are_what_the_network_says_of_the_label_image(finished: Any) -> None:
     lake = finished.lake
     row = lake.query(
-        "SELECT s.*, m.pixel_size_y_nm / m.pixel_size_x_nm AS aspect FROM segmentation_current s "
+        "SELECT s.*, m.image_path, m.pixel_size_y_nm / m.pixel_size_x_nm AS aspect "
+        "FROM segmentation_current s "
         "JOIN micrograph_current m USING (micrograph_id) ORDER BY particle_count DESC LIMIT 1"
     ).to_pylist()[0]
     predictor = ShapePredictor(None)
     labels = lake.images.read(row["label_path"])
-    wanted = predict_particles(None, labels, predictor, pixel_aspect=row["aspect"])
+    pixels = lake.images.read(row["image_path"])
+    wanted = predict_particles(pixels, labels, predictor, pixel_aspect=row["aspect"])
     stored = lake.query(
         "FROM shape_prediction WHERE segmentation_id = ? ORDER BY particle_id",
         [row["segmentation_id"]],
@@ -183,6 +185,7 @@ def test_particles_too_thin_for_the_crop_have_no_refinement() -> None:
         segmentation_id="s",
         segmentation_run_id="r",
         micrograph_id="m",
+        image_path="labels",
         label_path="labels",
         pixel_aspect=1.0,
         unit_key="u",

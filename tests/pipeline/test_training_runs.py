@@ -50,8 +50,8 @@ def harvested(folder: Path, seed: int = 0) -> Path:
         crops = np.rint(255 * cut(label_strip(rng, truth), size=64)).astype(np.uint8)
         rest = {name: np.ones(64) for name in ("size_px", "iou", "visible")}
         made = Harvest(
-            crops=crops, p=truth.p, d=truth.d, l_ratio=truth.l_ratio,
-            seed=np.arange(64), **rest,
+            crops=crops, around=np.repeat(crops[:, None], 2, axis=1), p=truth.p, d=truth.d,
+            l_ratio=truth.l_ratio, seed=np.arange(64), **rest,
         )  # fmt: skip
         made.save(folder / part / "a.npz")
     return folder
@@ -324,8 +324,9 @@ def test_exported_crops_are_what_the_network_is_shown(lake_copy: Lake, tmp_path:
     assert (made["p"][mine], made["d"][mine], made["l_ratio"][mine]) == (5.0, 3, 0.25)
     others = ~made["by_person"]
     np.testing.assert_allclose(made["p"][others], rows["p"].clip(upper=69.0)[others], rtol=1e-5)
-    # The stored prediction is the network's answer to the same crops: 8 bits change it little.
-    found = ShapePredictor()(made["crops"].astype(np.float32) / 255)
+    # The stored prediction is the network's answer to the same maps: 8 bits change it little.
+    maps = np.concatenate([made["crops"][:, None], made["around"]], axis=1)
+    found = ShapePredictor()(maps.astype(np.float32) / np.float32(255))
     np.testing.assert_allclose(found["L_ratio"], rows["L_ratio"], atol=0.03)
     assert np.mean(found["d"] == rows["d"]) > 0.95
     about = json.loads(str(made["about"]))

@@ -67,7 +67,7 @@ def test_hand_drawn_leaves_out_cut_and_small() -> None:
     labels[0:60, 50:110] = 1  # touches the border
     labels[100:105, 100:105] = 2  # 5 px
     labels[120:180, 50:110] = 3
-    assert hand_drawn_jaccard([labels], ShapePredictor()).shape == (1,)
+    assert hand_drawn_jaccard([(labels, None)], ShapePredictor()).shape == (1,)
     assert hand_drawn_jaccard([], ShapePredictor()).shape == (0,)
 
 
@@ -77,7 +77,7 @@ def test_hand_drawn_particles() -> None:
         pytest.skip("the hand-drawn masks of EMPS are not on this machine")
     import cv2
 
-    pictures = (cv2.imread(str(path), -1) for path in sorted(SHARED.glob("*.png")))
+    pictures = ((cv2.imread(str(path), -1), None) for path in sorted(SHARED.glob("*.png")))
     found = hand_drawn_jaccard(pictures, ShapePredictor())
     assert found.size > 1000
     assert found.mean() > 0.9  # the family's limit is 0.951

@@ -9,6 +9,7 @@ import numpy as np
 
 from nanolake.shape.crops import cut
 from nanolake.shape.harvest import Harvest, harvest
+from nanolake.shape.surroundings import cut_maps
 from nanolake.simulate import MicrographSettings, simulate_micrograph
 from nanolake.simulate.any_shape import draw_shape_settings
 
@@ -30,8 +31,10 @@ def test_a_faultless_segmentation_gives_every_crystal() -> None:
     rows = _alone()
     np.testing.assert_array_equal(found.p, PICTURE.particles["p"][rows])
     np.testing.assert_array_equal(found.iou, 1.0)
-    kept = np.where(np.isin(PICTURE.labels, rows + 1), PICTURE.labels, 0)
-    np.testing.assert_allclose(found.crops / 255.0, cut(kept, size=64), atol=0.5 / 255 + 1e-6)
+    chosen = np.isin(np.unique(PICTURE.labels[PICTURE.labels > 0]), rows + 1)
+    masks = cut(PICTURE.labels, size=64)
+    wanted = cut_maps(PICTURE.labels, PICTURE.pixels, masks)[chosen]
+    np.testing.assert_allclose(found.maps(), wanted, atol=0.5 / 255 + 1e-6)
     area = PICTURE.particles["area_px"][rows]
     np.testing.assert_allclose(found.size_px, 2 * np.sqrt(area / np.pi))
 
@@ -43,7 +46,7 @@ def test_numbers_of_the_labels_do_not_matter() -> None:
     renumbered = harvest(PICTURE, other[PICTURE.labels], crop_px=64)
     assert len(plain) == len(renumbered) > 2
     pairs = np.argsort(plain.p), np.argsort(renumbered.p)
-    np.testing.assert_array_equal(plain.crops[pairs[0]], renumbered.crops[pairs[1]])
+    np.testing.assert_array_equal(plain.maps(pairs[0]), renumbered.maps(pairs[1]))
 
 
 def test_masks_of_nothing_and_poor_masks_are_left_out() -> None:

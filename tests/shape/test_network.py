@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 from nanolake.errors import ModelError, SettingsError  # noqa: E402
-from nanolake.shape import ShapePredictor, ShapeTrainSettings, cut  # noqa: E402
+from nanolake.shape import ShapePredictor, ShapeTrainSettings, cut, cut_maps  # noqa: E402
 from nanolake.shape.data import (  # noqa: E402
     MixedCrops,
     ShapeData,
@@ -31,7 +31,7 @@ TINY = {"batch_size": 16, "crops_per_epoch": 16, "validation_crops": 16, "test_c
 def test_size_and_ranges() -> None:
     network = ShapeNetwork().eval()
     assert sum(weight.numel() for weight in network.parameters()) < 2_000_000
-    _, log_p, log_p_sd, l_ratio, l_sd = read_out(network(torch.rand(3, 1, 64, 64)))
+    _, log_p, log_p_sd, l_ratio, l_sd = read_out(network(torch.rand(3, 3, 64, 64)))
     assert log_p.shape == (3, 6)
     assert (log_p_sd > 0).all()
     assert (l_sd > 0).all()
@@ -76,12 +76,13 @@ def test_onnx_equals_torch(tmp_path: Path) -> None:
     torch.manual_seed(1)
     network = ShapeNetwork().eval()
     rng = np.random.default_rng(5)
-    crops = cut(label_strip(rng, draw_triples(rng, 20), across_px=(30, 100)))
+    labels = label_strip(rng, draw_triples(rng, 20), across_px=(30, 100))
+    maps = cut_maps(labels, rng.normal(100.0, 5.0, labels.shape) - 50 * (labels > 0), cut(labels))
     path = export_onnx(network, tmp_path / "n.onnx", crop_px=64, name="n", card={"made": "here"})
     predictor = ShapePredictor(path)
     with torch.no_grad():
-        probability, log_p, *_ = Exported(network)(torch.from_numpy(crops))
-    found = predictor(crops)
+        probability, log_p, *_ = Exported(network)(torch.from_numpy(maps))
+    found = predictor(maps)
     np.testing.assert_allclose(found["d_probability"], probability.numpy(), atol=1e-5)
     best = probability.argmax(1)
     expected = log_p.gather(1, best[:, None]).squeeze(1).exp().numpy()
@@ -111,12 +112,12 @@ def test_a_right_angle_changes_nothing() -> None:
     # exactly the same, but nothing that was trained knows a direction.
     torch.manual_seed(2)
     network = ShapeNetwork().eval()
-    mask = torch.zeros(1, 1, 64, 64)
-    mask[0, 0, 20:44, 12:52] = 1.0
+    mask = torch.zeros(1, 3, 64, 64)
+    mask[0, :, 20:44, 12:52] = 1.0
     with torch.no_grad():
         plain, turned = network(mask), network(mask.rot90(1, (2, 3)))
         half = network(mask.rot90(2, (2, 3)))
-    triangle = torch.ones(1, 1, 64, 64).tril()
+    triangle = torch.ones(1, 3, 64, 64).tril()
     with torch.no_grad():
         other = (plain - network(triangle)).abs().max()
     assert (plain - half).abs().max() < 0.1 * other
@@ -127,6 +128,7 @@ def _harvest(count: int, d: int) -> Harvest:
     rng = np.random.default_rng(d)
     return Harvest(
         crops=np.full((count, 64, 64), 10 * d, np.uint8),
+        around=np.full((count, 2, 64, 64), 10 * d, np.uint8),
         p=rng.uniform(1, 5, count),
         d=np.full(count, d),
         l_ratio=rng.uniform(0.3, 1, count),
@@ -145,11 +147,12 @@ def test_batches_hold_the_shares_asked_for(tmp_path: Path) -> None:
              d=np.full(5, 6), l_ratio=np.full(5, 0.9))  # fmt: skip
     made = ShapeTrainSettings.build(
         {**TINY, "harvested": tmp_path, "harvested_share": 0.5, "curated": curated,
-         "curated_share": 0.25}
+         "curated_share": 0.25, "blind_share": 0.0}
     )  # fmt: skip
     data = ShapeData(made)
     (batch,) = data.training_set((0, 0, 0), 1)
-    crops, log_p, d_index, _ = batch
+    maps, log_p, d_index, _ = batch
+    crops = maps[:, 0]
     known = crops.flatten(1).std(dim=1) == 0.0  # the made-up pools are plain, drawn ones are not
     assert int(known.sum()) == 12
     assert sorted(d_index[known].tolist()) == [2] * 8 + [5] * 4
@@ -166,7 +169,7 @@ def test_sizes_are_taken_evenly(tmp_path: Path) -> None:
     found = replace(found, size_px=np.where(found.d == 5, 100.0, 14.0))
     found.save(tmp_path / "a.npz")
     pool = _harvested(tmp_path)
-    _, drawn = pool.draw(np.random.default_rng(0), 2000)
+    _, drawn = pool.draw(np.random.default_rng(0), 2000, blind=0.0)
     assert 0.45 < (drawn.d == 5).mean() < 0.55
 
 

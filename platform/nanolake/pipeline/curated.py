@@ -1,4 +1,4 @@
-"""Curated particles of a lake as training data: their mask crops and the triple of each, one file.
+"""Curated particles of a lake as training data: their crops and the triple of each, in one file.
 
 The triple is a person's where the selection has one. Else it is what a network has answered before
 (self-training), refined on the mask where the lake has that, and only where it re-draws the mask
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from nanolake.errors import LakeError, SettingsError
 from nanolake.pipeline.select import newest_version
-from nanolake.shape import cut
+from nanolake.shape import cut, cut_maps
+from nanolake.shape.crops import labelled
 from nanolake.shape.settings import ShapeTrainSettings
+from nanolake.shape.surroundings import MAPS
 from nanolake.storage import Lake
 
 if TYPE_CHECKING:
@@ -57,10 +59,11 @@ def export_selection(
 ) -> Path:
     """Write crops and triples of a selection's newest version to a file in ``out``; return it.
 
-    Arrays of the ``.npz``: ``crops`` (n, crop_px, crop_px) uint8 0 … 255, ``p``, ``l_ratio``
-    float64, ``d`` int64, ``particle_id``, ``by_person`` bool, in the order of particle_id, and
-    ``about``, JSON. The same rows give the same bytes. Raises `LakeError` where there is no such
-    selection, or none of its particles can be used.
+    Arrays of the ``.npz``: ``crops`` (n, crop_px, crop_px) and ``around`` (n, 2, crop_px, crop_px)
+    uint8 0 … 255 (`shape.cut_maps`), ``p``, ``l_ratio`` float64, ``d`` int64, ``particle_id``,
+    ``by_person`` bool, in the order of particle_id, and ``about``, JSON. The same rows give the
+    same bytes. Raises `LakeError` where there is no such selection, or none of its particles can be
+    used.
     """
     lake.follow()
     about = newest_version(lake, name)
@@ -74,8 +77,10 @@ def export_selection(
             f"none of the {len(rows)} particles of selection {name!r} has a person's label or a "
             f"prediction with a Jaccard of {min_jaccard} or more: describe them, or label them"
         )
+    maps = _maps(lake, kept, crop_px)
     arrays = {
-        "crops": _crops(lake, kept, crop_px),
+        "crops": maps[:, 0],
+        "around": maps[:, 1:],
         "p": np.minimum(kept["p"].to_numpy(float), LARGEST_P),
         "d": kept["d"].to_numpy(np.int64),
         "l_ratio": kept["L_ratio"].to_numpy(float),
@@ -88,7 +93,7 @@ def export_selection(
 def _rows(lake: Lake, about: Mapping[str, Any]) -> pd.DataFrame:
     """Return one row a particle of a selection: its mask, its triple and where that is from."""
     found = lake.query(
-        "SELECT x.particle_id, pa.label, s.label_path, x.p IS NOT NULL AS by_person, "
+        "SELECT x.particle_id, pa.label, s.label_path, m.image_path, x.p IS NOT NULL AS by_person, "
         "coalesce(m.pixel_size_y_nm / m.pixel_size_x_nm, 1.0) AS aspect, "
         "coalesce(x.p, sr.p, sp.p) AS p, coalesce(x.d, sr.d, sp.d) AS d, "
         "coalesce(x.L_ratio, sr.L_ratio, sp.L_ratio) AS L_ratio, "
@@ -112,17 +117,20 @@ def _rows(lake: Lake, about: Mapping[str, Any]) -> pd.DataFrame:
     return rows
 
 
-def _crops(lake: Lake, rows: pd.DataFrame, crop_px: int) -> NDArray[np.uint8]:
-    """Cut the crop of every row, (n, crop_px, crop_px), one label image at a time."""
-    crops = np.zeros((len(rows), crop_px, crop_px), np.uint8)
+def _maps(lake: Lake, rows: pd.DataFrame, crop_px: int) -> NDArray[np.uint8]:
+    """Cut the maps of every row, (n, 3, crop_px, crop_px), one label image at a time."""
+    maps = np.zeros((len(rows), MAPS, crop_px, crop_px), np.uint8)
     for path, mine in rows.groupby("label_path"):
         labels = lake.images.read(str(path))
+        pixels = lake.images.read(str(mine["image_path"].iloc[0]))
+        aspect = float(mine["aspect"].iloc[0])
+        masks = cut(labels, size=crop_px, pixel_aspect=aspect)
         wanted = mine["label"].to_numpy()
-        only = np.where(np.isin(labels, wanted), labels, 0)
-        made = cut(only, size=crop_px, pixel_aspect=float(mine["aspect"].iloc[0]))
-        order = np.argsort(wanted)  # crops come by rising label
-        crops[mine.index.to_numpy()[order]] = np.rint(255.0 * made)
-    return crops
+        chosen = np.isin(labelled(labels)[0], wanted)
+        order = np.argsort(wanted)  # maps come by rising label
+        made = cut_maps(labels, pixels, masks, pixel_aspect=aspect)[chosen]
+        maps[mine.index.to_numpy()[order]] = np.rint(255.0 * made)
+    return maps
 
 
 def _about(

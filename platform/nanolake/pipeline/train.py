@@ -108,7 +108,8 @@ def train_network(
 
     ``out/runs/<run_name>`` holds the checkpoints: the same call resumes from the last one, and a
     finished run is only exported and scored again. ``hand_drawn`` is a folder of label images
-    (PNG) to score a shape network on, never to train on. ``progress`` is called as (epochs done,
+    (PNG), or one that holds them in ``labels`` and their pictures by the same names in ``images``,
+    to score a shape network on, never to train on. ``progress`` is called as (epochs done,
     epochs in all, metrics). Raises `ModelError` where a file that the settings name is missing or
     holds no checkpoint of this network.
     """
@@ -122,7 +123,7 @@ def train_network(
     makers = stage.makers(settings)
     registry = _registry(place, stage.EXPERIMENT)
     trained = train_lightning(_job(settings, place, makers), progress=progress)
-    more = {} if hand_drawn is None else {"hand_drawn": _label_images(hand_drawn)}
+    more = {} if hand_drawn is None else {"hand_drawn": _hand_drawn(hand_drawn)}
     made: Exports = stage.export(
         settings,
         trained.checkpoint,
@@ -259,14 +260,20 @@ def _same_settings(settings: TrainSettings, folder: Path) -> None:
     note.write_text(settings.as_json(), encoding="utf-8")
 
 
-def _label_images(folder: Path) -> Iterator[NDArray[Any]]:
+def _hand_drawn(folder: Path) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
+    """Yield label images, each with its picture where there is one."""
     import cv2
 
-    paths = sorted(folder.glob("*.png"))
+    within = folder / "labels" if (folder / "labels").is_dir() else folder
+    paths = sorted(within.glob("*.png"))
     if not paths:
-        raise SettingsError(f"hand_drawn={str(folder)!r} holds no PNG label image")
+        raise SettingsError(f"hand_drawn={str(within)!r} holds no PNG label image")
     for path in paths:
         labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if labels is None or labels.ndim != 2:
             raise SettingsError(f"{path} is not a grey PNG that could be a label image")
-        yield labels
+        beside = within.parent / "images" / path.name
+        pixels = cv2.imread(str(beside), cv2.IMREAD_GRAYSCALE) if within != folder else None
+        if pixels is not None and pixels.shape != labels.shape:
+            raise SettingsError(f"{beside} is not of the size of {path}")
+        yield labels, pixels

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from nanolake.shape.refine import refine_outlines, refine_particles
     from nanolake.shape.resimulate import redraw
     from nanolake.shape.settings import ShapeTrainSettings
+    from nanolake.shape.surroundings import cut_maps
 
 __all__ = [
     "CROP_PX",
     "ShapePredictor",
     "ShapeTrainSettings",
     "cut",
+    "cut_maps",
     "predict_particles",
     "redraw",
     "refine_outlines",
@@ -31,6 +33,7 @@ _HOME = {
     "ShapePredictor": "predictor",
     "ShapeTrainSettings": "settings",
     "cut": "crops",
+    "cut_maps": "surroundings",
     "predict_particles": "predictor",
     "redraw": "resimulate",
     "refine_outlines": "refine",

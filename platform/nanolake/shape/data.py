@@ -166,17 +166,19 @@ def _harvested(folder: Path) -> Pool:
     band = np.digitize(np.log(found.size_px), edges[1:-1])
     weight = 1.0 / np.bincount(band, minlength=_SIZE_BANDS)[band]
     cumulative = np.cumsum(weight) / weight.sum()
-    return Pool(
-        crops=found.crops, around=found.around, truth=found.truth, cumulative=cumulative
-    )
+    return Pool(crops=found.crops, around=found.around, truth=found.truth, cumulative=cumulative)
 
 
 @lru_cache(maxsize=2)
 def _curated(path: Path, crop_px: int) -> Pool:
-    """Return the crops and triples that a selection of the lake was exported to."""
+    """Return the crops and triples that a selection of the lake was exported to.
+
+    Files of nanolake 0.4 hold masks alone.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             crops = file["crops"]
+            around = file.get("around")
             truth = Triples(
                 p=file["p"].astype(float),
                 d=file["d"].astype(np.int64),
@@ -189,7 +191,7 @@ def _curated(path: Path, crop_px: int) -> Pool:
             f"curated: {path} holds crops {crops.dtype} {crops.shape} for {len(truth)} triples; "
             f"training takes uint8 (n, {crop_px}, {crop_px}), n of 1 or more"
         )
-    return Pool.even(crops, None, truth)
+    return Pool.even(crops, around, truth)
 
 
 def _validation(settings: ShapeTrainSettings) -> Pool:

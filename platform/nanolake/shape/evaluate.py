@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.shape.crops import labelled
-from nanolake.shape.predictor import ShapePredictor, predict_particles
+from nanolake.shape.crops import cut, labelled
+from nanolake.shape.predictor import ShapePredictor
 from nanolake.shape.resimulate import redraw
+from nanolake.shape.surroundings import cut_maps
 from nanolake.simulate.crystal import Triples
 from nanolake.simulate.distance import outline_distance
 
@@ -78,21 +79,32 @@ def baseline(reference: Triples, count: int) -> dict[str, NDArray[Any]]:
 
 
 def hand_drawn_jaccard(
-    label_images: Iterable[NDArray[Any]],
+    pictures: Iterable[tuple[NDArray[Any], NDArray[Any] | None]],
     predictor: ShapePredictor,
     *,
     min_across_px: float = 30.0,
 ) -> NDArray[np.float32]:
     """Return the Jaccard of every hand-drawn particle with its re-simulated prediction, (n,).
 
-    Particles that touch the picture's border or whose equivalent circular diameter is under
-    ``min_across_px`` are left out. For scoring only: compare with `FAMILY_LIMIT_JACCARD`.
+    ``pictures`` are label images, each with its picture or None. Particles that touch the picture's
+    border or whose equivalent circular diameter is under ``min_across_px`` are left out. For
+    scoring only: compare with `FAMILY_LIMIT_JACCARD`.
     """
     found = [np.zeros(0, np.float32)]
-    for labels in label_images:
-        kept = whole_and_large(labels, min_across_px)
-        found.append(predict_particles(None, kept, predictor)["jaccard"])
+    for labels, pixels in pictures:
+        maps = hand_drawn_maps(labels, pixels, min_across_px, predictor.crop_px)
+        said = predictor(maps)
+        found.append(redraw(maps[:, 0], said["p"], said["d"], said["L_ratio"])["jaccard"])
     return np.concatenate(found)
+
+
+def hand_drawn_maps(
+    labels: NDArray[Any], pixels: NDArray[Any] | None, min_across_px: float, crop_px: int
+) -> NDArray[np.float32]:
+    """Return the maps (n, 3, crop_px, crop_px) of the particles that `whole_and_large` keeps."""
+    ids, _ = labelled(labels)
+    maps = cut_maps(labels, pixels, cut(labels, size=crop_px))
+    return maps[np.isin(ids, labelled(whole_and_large(labels, min_across_px))[0])]
 
 
 def true_jaccard(predicted: dict[str, NDArray[Any]], truth: Triples) -> NDArray[np.float64]:

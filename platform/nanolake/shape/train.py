@@ -56,12 +56,12 @@ def export(
     *,
     out: Path,
     workers: int,
-    hand_drawn: Iterable[NDArray[Any]] | None = None,
+    hand_drawn: Iterable[tuple[NDArray[Any], NDArray[Any] | None]] | None = None,
 ) -> Exports:
     """Turn a Lightning checkpoint into an ONNX file, score that file, write card and details.
 
-    The files of `export_model` in ``out``. ``hand_drawn`` are label images to score (never to
-    train) on, ``workers`` is how many trained: the data depend on it.
+    The files of `export_model` in ``out``. ``hand_drawn`` are label images with their pictures, to
+    score (never to train) on, ``workers`` is how many trained: the data depend on it.
     """
     from nanolake.shape.export import export_onnx
     from nanolake.shape.module import ShapeModule
@@ -95,11 +95,12 @@ def _curated(settings: ShapeTrainSettings) -> dict[str, Any]:
 def score(
     settings: ShapeTrainSettings,
     weights: Path,
-    hand_drawn: Iterable[NDArray[Any]] | None = None,
+    hand_drawn: Iterable[tuple[NDArray[Any], NDArray[Any] | None]] | None = None,
 ) -> dict[str, float]:
     """Score an ONNX file on the fixed simulated test set, the baseline beside it.
 
-    Names: `evaluate.Scores`' fields under ``test_`` and ``baseline_``, ``test_truth_jaccard``
+    Names: `evaluate.Scores`' fields under ``test_``, ``blind_`` (masks alone, without their
+    picture) and ``baseline_``, ``test_truth_jaccard``
     (the true outlines' Jaccard with the masks), ``hand_drawn_jaccard`` and ``hand_drawn_count``.
     """
     from nanolake.shape import evaluate as ev
@@ -156,9 +157,11 @@ def model_card(card: Mapping[str, Any], metrics: Mapping[str, float], model_id: 
             f"Model id `{model_id}` (first 16 hex digits of the file's SHA-256). "
             f"{metrics['weights_count']:,.0f} weights, float32, ONNX.",
             "",
-            f"**In**: mask crops (n, {settings.crop_px}, {settings.crop_px}) of "
-            "`nanolake.shape.cut`. **Out**: for each d from 1 to 6 a probability, ln p and L_ratio "
-            "with a standard deviation each (Williamson et al. 2022, eq. 1).",
+            f"**In**: maps (n, 3, {settings.crop_px}, {settings.crop_px}) of "
+            "`nanolake.shape.cut_maps`: the mask, the picture's grey values between background and "
+            "particle, the other particles; or masks alone. **Out**: for each d from 1 to 6 a "
+            "probability, ln p and L_ratio with a standard deviation each (Williamson et al. 2022, "
+            "eq. 1).",
             "",
             *_training_lines(settings, card),
             "",
@@ -168,6 +171,11 @@ def model_card(card: Mapping[str, Any], metrics: Mapping[str, float], model_id: 
             "frequent d.",
             "",
             *score_table(_ROWS, metrics),
+            "",
+            "From the masks alone, without their picture: mean Jaccard with the true outline "
+            f"{metrics['blind_jaccard']:.3f}, RMSE of L_ratio {metrics['blind_L_ratio_rmse']:.3f}, "
+            f"of ln p {metrics['blind_log_p_rmse']:.3f}, right d "
+            f"{metrics['blind_d_accuracy']:.3f}.",
             "",
             f"The true outlines reach a mean Jaccard of {metrics['test_truth_jaccard']:.3f} with "
             "the masks found: compare the second Jaccard with that, not with 1 (an "
@@ -195,7 +203,8 @@ def _training_lines(s: ShapeTrainSettings, card: Mapping[str, Any]) -> list[str]
     if share:
         parts.append(
             f"{share:.0%} cut from {s.micrographs:,} simulated micrographs by the masks that the "
-            "lake's segmentation found in them"
+            "lake's segmentation found in them, with their surroundings but for "
+            f"{s.blind_share:.0%} of those"
         )
     real = "no real picture and no human label" if not curated else "and, below, real particles"
     lines = [
