@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from nanolake.contracts import conform
 from nanolake.engines import Engine, open_engine
 from nanolake.pipeline.describe import DescribeSettings, describe_lake
-from nanolake.shape import ShapePredictor, cut, redraw
+from nanolake.shape import ShapePredictor, cut, cut_maps, redraw
 from nanolake.simulate import Family, MicrographSettings, simulate_micrograph
 from nanolake.storage import Lake, unit_key
 
@@ -77,6 +77,10 @@ class Measured:
     per_cpu_s: float | None = None
 
 
+Seen = tuple[NDArray[np.uint16], NDArray[Any]]
+"""Label image and picture."""
+
+
 def main() -> None:
     """Run every measurement and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -85,7 +89,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        images = label_images()
+        images = pictures()
         lake = make_lake(root / "lake", images, given.pictures)
         count = particle_count(lake)
         lines = measure(lake, images[0], count, given.repeats)
@@ -94,44 +98,51 @@ def main() -> None:
     sys.stdout.write(text)
 
 
-def measure(lake: Lake, labels: NDArray[Any], count: int, repeats: int) -> list[Measured]:
+def measure(lake: Lake, seen: Seen, count: int, repeats: int) -> list[Measured]:
     """Return every line of the table."""
-    found = [*measure_parts(labels, repeats)]
+    found = [*measure_parts(seen, repeats)]
     found.append(back_fill(lake, "serial", 1, count, repeats, refine=False))
     for workers, refine in ((1, False), (2, False), (2, True)):
         found.append(back_fill(lake, "ray", workers, count, repeats, refine=refine))
-    return found + measure_service(cut(labels), repeats)
+    return found + measure_service(cut(seen[0]), repeats)
 
 
-def label_images() -> list[NDArray[np.uint16]]:
-    """Simulate some micrographs; their true label images in all eight orientations."""
+def pictures() -> list[Seen]:
+    """Simulate some micrographs; their true label images and pixels in all eight orientations."""
     settings = MicrographSettings(
         height_px=SIDE_PX, width_px=SIDE_PX, families=FAMILIES, count=PARTICLES
     )
-    plain = [simulate_micrograph(settings, seed).labels.astype(np.uint16) for seed in range(SEEDS)]
-    turned = [np.rot90(labels, turn) for labels in plain for turn in range(4)]
-    return [np.ascontiguousarray(way) for one in turned for way in (one, one[::-1])]
+    plain = [simulate_micrograph(settings, seed) for seed in range(SEEDS)]
+    turned = [
+        [np.rot90(image, turn) for image in (one.labels.astype(np.uint16), one.pixels)]
+        for one in plain
+        for turn in range(4)
+    ]
+    flipped = [[image[::-1] for image in one] for one in turned]
+    return [
+        (np.ascontiguousarray(labels), np.ascontiguousarray(pixels))
+        for labels, pixels in turned + flipped
+    ]
 
 
-def make_lake(root: Path, images: list[NDArray[np.uint16]], pictures: int) -> Lake:
+def make_lake(root: Path, images: list[Seen], pictures: int) -> Lake:
     """Make a lake of segmented micrographs that nothing has described yet."""
     lake = Lake.create(root)
     now = {"created_at": datetime.now(UTC)}
     rows: dict[str, list[Any]] = {"micrograph": [], "segmentation": []}
-    blank = np.arange(SIDE_PX * 16, dtype=np.uint16).reshape(-1, SIDE_PX)
     for number in range(pictures):
-        labels = images[number % len(images)]
+        labels, pixels = images[number % len(images)]
         key = unit_key("bench", number)
-        stored = lake.images.write("bench", key[:32], blank, None)
+        stored = lake.images.write("bench", key[:32], pixels, None)
         written = lake.images.write_labels(stored.path, "bench", labels, None)
         ids = {"micrograph_id": key[:32], "unit_key": key, **now}
-        rows["micrograph"].append(micrograph_row(stored) | ids)
+        rows["micrograph"].append(micrograph_row(stored, pixels) | ids)
         rows["segmentation"].append(segmentation_row(written, labels, key) | ids)
     lake.commit({name: conform(name, these) for name, these in rows.items()}, message="bench")
     return lake
 
 
-def micrograph_row(stored: Any) -> dict[str, Any]:
+def micrograph_row(stored: Any, pixels: NDArray[Any]) -> dict[str, Any]:
     """Return what a row must have."""
     return {
         "raw_sha256": stored.sha256,
@@ -141,7 +152,7 @@ def micrograph_row(stored: Any) -> dict[str, Any]:
         "image_path": stored.path,
         "height_px": SIDE_PX,
         "width_px": SIDE_PX,
-        "dtype": "uint16",
+        "dtype": str(pixels.dtype),
         "pixel_sha256": stored.sha256,
         "pixel_size_source": "none",
         "pixel_size_trust": "unknown",
@@ -175,7 +186,7 @@ def particle_count(lake: Lake) -> int:
 def back_fill(
     lake: Lake, engine: str, workers: int, count: int, repeats: int, *, refine: bool
 ) -> Measured:
-    """Describe a copy of the lake from label images to committed rows; the pool is up before."""
+    """Describe a copy of the lake from Zarr to committed rows; the pool is up before."""
     how = f"{engine}, {workers} actor{'s' * (workers > 1)}" if engine == "ray" else "serial engine"
     how += ", with refinement" if refine else ""
     with open_engine(engine, workers=workers) as pool:
@@ -212,15 +223,18 @@ def cpu_seconds() -> float:
     return sum(sum(one.cpu_times()[:2]) for one in ours)
 
 
-def measure_parts(labels: NDArray[Any], repeats: int) -> Iterator[Measured]:
-    """One process and one thread: each step of one label image alone."""
+def measure_parts(seen: Seen, repeats: int) -> Iterator[Measured]:
+    """One process and one thread: each step of one picture alone."""
+    labels, pixels = seen
     predictor, crops = ShapePredictor(), cut(labels)
-    found = predictor(crops)
+    maps = cut_maps(labels, pixels, crops)
+    found = predictor(maps)
     triple = (found["p"], found["d"], found["L_ratio"])
     redraw(crops, *triple)
     steps: dict[str, Callable[[], object]] = {
         "crops alone": lambda: cut(labels),
-        "ONNX Runtime alone": lambda: predictor(crops),
+        "their surroundings alone": lambda: cut_maps(labels, pixels, crops),
+        "ONNX Runtime alone": lambda: predictor(maps),
         "re-simulation alone": lambda: redraw(crops, *triple),
     }
     for name, step in steps.items():
@@ -311,9 +325,9 @@ def report(lines: list[Measured], pictures: int, count: int, repeats: int) -> st
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores. "
         "Written by `make bench-inference`.",
         "",
-        f"{pictures} label images of {SIDE_PX} x {SIDE_PX} px with {count:,} simulated particles "
-        f"in a lake; {repeats} runs each. A back-fill reads the labels from Zarr, cuts crops, "
-        "predicts, draws the outlines over the masks and commits the rows; *best* and *median* "
+        f"{pictures} pictures of {SIDE_PX} x {SIDE_PX} px with {count:,} simulated particles "
+        f"in a lake; {repeats} runs each. A back-fill reads pixels and labels from Zarr, cuts "
+        "maps, predicts, draws the outlines over the masks and commits the rows; *best* and *median* "
         "have the start of the actors in them, *running* does not. *A core's* is particles a "
         "second of processor time, the committing process included: times the cores, it is what a "
         "machine without other work gives. The load is that of the whole machine when the line "

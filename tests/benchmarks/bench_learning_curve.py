@@ -104,8 +104,8 @@ def _score(
         module.eval().network, scratch / "n.onnx", crop_px=settings.crop_px, name="n", card={}
     )
     test = Harvest.of_folder(folder / "test").first(TEST)
-    crops = test.crops.astype(np.float32) / 255.0
-    found = score(ShapePredictor(path)(crops), test.truth, crops)
+    maps = test.maps()
+    found = score(ShapePredictor(path)(maps), test.truth, maps[:, 0])
     return {
         "RMSE of ln p (p < 10)": found.log_p_rmse,
         "RMSE of L_ratio": found.L_ratio_rmse,

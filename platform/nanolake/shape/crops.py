@@ -1,9 +1,9 @@
 """Crops: one particle's mask, centred and brought to one size, made without a random step.
 
-Decision 0005: the network sees the mask only. A crop then cannot depend on polarity, fill,
-contrast or the picture around the particle, by construction; what is left to training is rotation
-and the wear of the mask's edge. The same function cuts the simulated crystals that the network is
-trained on and the particles of a micrograph.
+A crop cannot depend on polarity, fill or contrast, by construction (decision 0005). What the
+picture shows around the mask comes beside it, from `surroundings` (decision 0018). The same
+functions cut the simulated crystals that the network is trained on and the particles of a
+micrograph.
 """
 
 from __future__ import annotations
