@@ -328,7 +328,8 @@ def report(lines: list[Measured], pictures: int, count: int, repeats: int) -> st
         f"{pictures} pictures of {SIDE_PX} x {SIDE_PX} px with {count:,} simulated particles "
         f"in a lake; {repeats} runs each. A back-fill reads pixels and labels from Zarr, cuts "
         "maps, predicts, draws the outlines over the masks and commits the rows; *best* and "
-        "*median* have the start of the actors in them, *running* does not. *A core's* is particles a "
+        "*median* have the start of the actors in them, *running* does not. *A core's* is "
+        "particles a "
         "second of processor time, the committing process included: times the cores, it is what a "
         "machine without other work gives. The load is that of the whole machine when the line "
         "was done.",

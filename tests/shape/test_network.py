@@ -12,14 +12,21 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 from nanolake.errors import ModelError, SettingsError  # noqa: E402
-from nanolake.shape import ShapePredictor, ShapeTrainSettings, cut, cut_maps  # noqa: E402
+from nanolake.model_files import write_onnx  # noqa: E402
+from nanolake.shape import (  # noqa: E402
+    ShapePredictor,
+    ShapeTrainSettings,
+    cut,
+    cut_maps,
+    predict_particles,
+)
 from nanolake.shape.data import (  # noqa: E402
     MixedCrops,
     ShapeData,
     _curated,
     _harvested,
 )
-from nanolake.shape.export import export_onnx  # noqa: E402
+from nanolake.shape.export import OUTPUTS, export_onnx  # noqa: E402
 from nanolake.shape.harvest import Harvest  # noqa: E402
 from nanolake.shape.module import ShapeModule  # noqa: E402
 from nanolake.shape.network import ANGLES, Exported, ShapeNetwork, Unwrap, read_out  # noqa: E402
@@ -89,6 +96,32 @@ def test_onnx_equals_torch(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["p"], expected, rtol=1e-4)
     assert (predictor.name, predictor.card) == ("n", {"made": "here"})
     assert str(Path.cwd()).encode() not in path.read_bytes()  # nothing of this machine inside
+
+
+class MasksAlone(torch.nn.Module):
+    """What networks of nanolake 0.4 took: mask crops, and no picture."""
+
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        share = crops.mean(dim=(1, 2))[:, None].expand(-1, 6)
+        return share.softmax(dim=1), share, share, share, share
+
+
+def test_networks_of_earlier_versions_answer_from_the_masks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    labels = label_strip(rng, draw_triples(rng, 5), across_px=(30, 100))
+    path = write_onnx(
+        MasksAlone(), torch.zeros(2, 64, 64), tmp_path / "old.onnx", inputs=["crops"],
+        outputs=OUTPUTS, free={"crops": {0: torch.export.Dim("n")}}, properties={"name": "old"},
+    )  # fmt: skip
+    predictor = ShapePredictor(path)
+    assert not predictor.looks_around
+    masks = cut(labels)
+    wanted = predictor(masks)
+    np.testing.assert_allclose(wanted["L_ratio"], masks.mean(axis=(1, 2)), rtol=1e-5)
+    pixels = rng.normal(100.0, 5.0, labels.shape)
+    for found in (predictor(cut_maps(labels, pixels, masks)),
+                  predict_particles(pixels, labels, predictor)):  # fmt: skip
+        np.testing.assert_array_equal(found["L_ratio"], wanted["L_ratio"])
 
 
 def test_unwrapping_a_disk_and_a_wedge() -> None:
