@@ -39,7 +39,7 @@ class ShapeTrainSettings(Settings):
     """Side of a crop."""
     paper_share: float = Field(default=0.5, ge=0.0, le=1.0)
     """Share of crystals with the paper's distribution of p and d; the rest as real particles."""
-    micrographs: int = Field(default=5000, ge=1)
+    micrographs: int = Field(default=4200, ge=1)
     """Micrographs simulated and segmented for crops to learn from, about 17 crops each."""
     harvested_share: float = Field(default=0.7, ge=0.0, le=1.0)
     """Share of those crops in every batch; the rest is drawn afresh, without a micrograph."""
