@@ -87,14 +87,14 @@ def test_describing_and_grouping_say_theirs_too(finished: Any, serial: Engine) -
     rows = lake.query(
         "SELECT s.segmentation_id, s.particle_count, m.height_px * m.width_px AS area "
         "FROM segmentation_current s JOIN micrograph_current m USING (micrograph_id) "
-        "ORDER BY area * 9 + particle_count * 35000 DESC"
+        "ORDER BY area * 15 + particle_count * 35000 DESC"
     ).to_pylist()
     units = {f"k{n}": row["segmentation_id"] for n, row in enumerate(rows)}
     found = forecasts.describe_forecast(lake, units, workers=3)
     assert found is not None
     assert found.what.endswith(f" px with {rows[0]['particle_count']:,} particles")
     assert (found.count, found.workers) == (len(rows), 3)
-    taken = rows[0]["area"] * 9 + rows[0]["particle_count"] * 35_000
+    taken = rows[0]["area"] * 15 + rows[0]["particle_count"] * 35_000
     assert found.worker_bytes == forecasts._DESCRIBE_BYTES + taken
     assert (
         "5,000 particles, 2,000 of them in the sample"

@@ -12,11 +12,11 @@ from nanolake.storage import Lake
 
 PROCESS_BYTES = 300_000_000
 """A worker with its libraries and no picture: 298 MB resident measured with Dask and ONNX."""
-_DESCRIBE_BYTES = 430_000_000
-"""A worker that holds the shape network: 331 MB measured, and 100 MB for its first batch."""
-_DESCRIBE_BYTES_PER_PX, _DESCRIBE_BYTES_PER_PARTICLE = 9, 35_000
-"""Measured, refinement included, with 100 to 16,000 particles on 1024 to 4096 px a side: 28 to
-555 MB were added to the process; what is predicted is 10 to 140 MB more."""
+_DESCRIBE_BYTES = 460_000_000
+"""A worker that holds the shape network: 331 MB measured, and 130 MB for its first batch."""
+_DESCRIBE_BYTES_PER_PX, _DESCRIBE_BYTES_PER_PARTICLE = 15, 35_000
+"""Measured, refinement and 16-bit picture included, with 100 to 16,000 particles on 1024 to 4096 px
+a side: 59 to 773 MB were added to a process of 205 to 300; what is predicted is 31 to 300 more."""
 _GROUP_BYTES, _GROUP_BYTES_PER_PAIR, _GROUP_BYTES_PER_ROW = 600_000_000, 13, 300
 """The process with its libraries; distances within the sample, several matrices at once (5 GB
 measured with 20,000 particles); names, groups and distances of every particle."""
