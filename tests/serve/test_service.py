@@ -145,7 +145,7 @@ def test_a_label_image_is_measured_in_px_and_in_nm(
     assert answer["pixel_size"] == {"y_nm": 0.5, "x_nm": 0.5, "trust": "sheet", "source": "sheet"}
     assert rows(without, "area_nm2").tolist() == [None, None]
     assert without["pixel_size"]["trust"] == "unknown"
-    wanted = predict_particles(None, labels, held.predictor)
+    wanted = predict_particles(picture, labels, held.predictor)
     for name in SHAPE_COLUMNS:
         np.testing.assert_array_equal(rows(answer, name).astype(wanted[name].dtype), wanted[name])
     more = told(ask("POST", "/micrograph?features=true", body, content_type=kind))["particles"][0]
