@@ -20,7 +20,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.shape.crops import FILL, check, geometry_of, labelled, sum_to
+from nanolake.shape.crops import FILL, check, geometry_of, labelled
 
 MAPS = 3
 """Mask, grey, others: what a network that looks around takes."""
@@ -110,9 +110,9 @@ def _sample(
     grey_maps: NDArray[np.float32],
     other_maps: NDArray[np.float32],
 ) -> None:
+    """Fill both maps: bilinear where a crop pixel is below a picture's pixel, else box means."""
     size = grey_maps.shape[1]
     height, width = labels.shape
-    limit = (0.5 * size + 1.0) ** 2
     for i in range(ids.size):
         cy, cx, reach = geometry[i]
         step_x = 2.0 * reach / (fill * size)
@@ -127,25 +127,74 @@ def _sample(
         if not abs(inside - outside) > 1e-6 * (abs(inside) + abs(outside)):
             continue
         reduced = step_x > 1.0 or step_y > 1.0
-        if reduced:
-            sums = np.zeros((2, bottom - top + 1, right - left + 1))
-            _running_sums(labels, grey, ids[i], top, left, sums)
-            wide_y, wide_x = np.sqrt(step_y**2 + 1.0), np.sqrt(step_x**2 + 1.0)
+        # As in `crops.cut`: one box of the variances of a bilinear blur and of an area mean.
+        rows = _places(cy - top, step_y, size, reduced)
+        columns = _places(cx - left, step_x, size, reduced)
+        across = np.empty((2, bottom - top, size))
+        line = np.empty((2, right - left + 1))
+        for row in range(top, bottom):
+            y = min(max(row, 0), height - 1)
+            for column in range(left, right):
+                x = min(max(column, 0), width - 1)
+                line[0, column - left] = grey[y, x]
+                line[1, column - left] = labels[y, x] != 0 and labels[y, x] != ids[i]
+            for which in range(2):
+                _resample(line[which], right - left, columns, reduced, across[which, row - top])
         gain = 0.5 / (inside - outside)
-        for row in range(size):
-            v = row + 0.5 - 0.5 * size
-            for column in range(size):
-                u = column + 0.5 - 0.5 * size
-                if u * u + v * v > limit:
-                    continue
-                y, x = cy + v * step_y, cx + u * step_x
-                if reduced:
-                    value, other = _area_means(sums, y - top, x - left, wide_y, wide_x)
-                else:
-                    value, other = _between(labels, grey, ids[i], y, x)
-                value = 0.25 + (value - outside) * gain
+        line = np.empty((2, bottom - top + 1))
+        down = np.empty((2, size))
+        for column in range(size):
+            for which in range(2):
+                line[which, : bottom - top] = across[which, :, column]
+                _resample(line[which], bottom - top, rows, reduced, down[which])
+            for row in range(size):
+                value = 0.25 + (down[0, row] - outside) * gain
                 grey_maps[i, row, column] = min(max(value, 0.0), 1.0)
-                other_maps[i, row, column] = other
+                other_maps[i, row, column] = min(max(down[1, row], 0.0), 1.0)
+
+
+@numba.njit(cache=True)
+def _places(middle: float, step: float, size: int, reduced: bool) -> NDArray[np.float64]:
+    """Return (2, size): where the box of each crop pixel begins and ends, or its point (bilinear).
+
+    Boxes are in corners of the window's pixels, points in their middles.
+    """
+    places = np.empty((2, size))
+    half = 0.5 * np.sqrt(step**2 + 1.0) - 0.5
+    for n in range(size):
+        point = middle + (n + 0.5 - 0.5 * size) * step
+        places[0, n] = point - half if reduced else point
+        places[1, n] = point + half + 1.0
+    return places
+
+
+@numba.njit(cache=True)
+def _resample(
+    line: NDArray[np.float64],
+    length: int,
+    places: NDArray[np.float64],
+    reduced: bool,
+    out: NDArray[np.float64],
+) -> None:
+    """Resample one line of ``length`` values; box sums are differences of running sums."""
+    if reduced:
+        total = 0.0
+        for n in range(length):
+            value = line[n]
+            line[n] = total
+            total += value
+        line[length] = total
+    for n in range(out.size):
+        low = int(places[0, n])
+        share = places[0, n] - low
+        first = (1.0 - share) * line[low] + share * line[low + 1]
+        if reduced:
+            high = int(places[1, n])
+            share = places[1, n] - high
+            last = (1.0 - share) * line[high] + share * line[min(high + 1, length)]
+            out[n] = (last - first) / (places[1, n] - places[0, n])
+        else:
+            out[n] = first
 
 
 @numba.njit(cache=True)
@@ -171,58 +220,3 @@ def _levels(
                 outside_count += 1
     enough = outside_count >= _LEAST_BACKGROUND * (bottom - top) * (right - left)
     return inside / inside_count, outside / outside_count if enough else background
-
-
-@numba.njit(cache=True)
-def _running_sums(
-    labels: NDArray[Any],
-    grey: NDArray[np.float32],
-    label: int,
-    top: int,
-    left: int,
-    sums: NDArray[np.float64],
-) -> None:
-    """Fill ``sums`` (grey, others) over all pixels above and left of each corner of the window."""
-    for row in range(sums.shape[1] - 1):
-        y = min(max(top + row, 0), labels.shape[0] - 1)
-        across, others = 0.0, 0.0
-        for column in range(sums.shape[2] - 1):
-            x = min(max(left + column, 0), labels.shape[1] - 1)
-            across += grey[y, x]
-            others += labels[y, x] != 0 and labels[y, x] != label
-            sums[0, row + 1, column + 1] = sums[0, row, column + 1] + across
-            sums[1, row + 1, column + 1] = sums[1, row, column + 1] + others
-
-
-@numba.njit(cache=True, inline="always")
-def _area_means(
-    sums: NDArray[np.float64], y: float, x: float, wide_y: float, wide_x: float
-) -> tuple[float, float]:
-    """Return both means over a box about a point; pixel (0, 0) of ``sums`` covers -0.5 to 0.5."""
-    y0, y1 = y + 0.5 - 0.5 * wide_y, y + 0.5 + 0.5 * wide_y
-    x0, x1 = x + 0.5 - 0.5 * wide_x, x + 0.5 + 0.5 * wide_x
-    area = wide_y * wide_x
-    value = sum_to(sums[0], y1, x1) - sum_to(sums[0], y0, x1)
-    value -= sum_to(sums[0], y1, x0) - sum_to(sums[0], y0, x0)
-    other = sum_to(sums[1], y1, x1) - sum_to(sums[1], y0, x1)
-    other -= sum_to(sums[1], y1, x0) - sum_to(sums[1], y0, x0)
-    return value / area, max(other, 0.0) / area
-
-
-@numba.njit(cache=True, inline="always")
-def _between(
-    labels: NDArray[Any], grey: NDArray[np.float32], label: int, y: float, x: float
-) -> tuple[float, float]:
-    """Return grey value and share of others at a point, bilinear; the border's pixels go on."""
-    y0, x0 = int(np.floor(y)), int(np.floor(x))
-    value, other = 0.0, 0.0
-    for row in range(y0, y0 + 2):
-        inner_y = min(max(row, 0), labels.shape[0] - 1)
-        for column in range(x0, x0 + 2):
-            inner_x = min(max(column, 0), labels.shape[1] - 1)
-            weight = (1.0 - abs(y - row)) * (1.0 - abs(x - column))
-            value += weight * grey[inner_y, inner_x]
-            here = labels[inner_y, inner_x]
-            if here != 0 and here != label:
-                other += weight
-    return value, other
