@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
+import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from nanolake import cli
 from nanolake.classify import ClassifySettings
 from nanolake.contracts import get_table
 from nanolake.engines import open_engine
@@ -24,16 +26,11 @@ from nanolake.pipeline.work import StageReport
 from nanolake.simulate.experiments import DemoTruth, write_demo
 from nanolake.storage import Lake
 from nanolake.testing import services
+from nanolake.testing.rows import CHANGING
 
+Run = Callable[..., tuple[int, str, str]]
 QUICK_GROUP = GroupSettings(k_max=4, null_runs=2, bootstrap_runs=2, seeds=1)
 QUICK_CLASSIFY = ClassifySettings()
-CHANGING = {
-    *("created_at", "run_id", "failed_at", "failure_id", "host", "modified_at", "wall_s"),
-    *("owner", "lease_until_s", "attempt", "snapshot_id", "updated_at_s", "error"),
-}
-"""Columns that say when, where and in which run a row was made."""
-
-
 SERVICES = services.environment()
 os.environ.update(SERVICES or {})
 PROFILES = [
@@ -62,19 +59,9 @@ def shared_lake(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Lake]:
     """Return what makes a new, empty lake on PostgreSQL and S3."""
 
     def make() -> Lake:
-        return Lake.create(tmp_path_factory.mktemp("handle") / "lake", **shared_addresses())
+        return Lake.create(tmp_path_factory.mktemp("handle") / "lake", **services.new_addresses())
 
     return make
-
-
-def shared_addresses() -> dict[str, str]:
-    """Return where a new lake of its own lies on the running services."""
-    assert SERVICES is not None
-    name = f"t{uuid.uuid4().hex[:12]}"
-    return {
-        "catalog": f"{SERVICES['NANOLAKE_TEST_CATALOG']}?schema={name}",
-        "data": f"{SERVICES['NANOLAKE_TEST_DATA']}/{name}",
-    }
 
 
 @pytest.fixture
@@ -83,6 +70,24 @@ def new_lake(profile: str, shared_lake: Callable[[], Lake], tmp_path: Path) -> C
     if profile == "cluster":
         return shared_lake
     return lambda: Lake.create(tmp_path / f"lake-{uuid.uuid4().hex[:6]}")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command as a shell would; return exit code, output, error output."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nanolake", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out, said.err
+
+    return call
 
 
 @dataclass(frozen=True)

@@ -24,24 +24,6 @@ COMMANDS = sorted(typer.main.get_command(cli.app).commands)
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command as a shell would; return exit code, output, error output."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nanolake", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
-
-    return call
-
-
 def test_every_stage_has_its_command() -> None:
     wanted = (
         "init ingest segment train describe group classify report sql run demo trace status "

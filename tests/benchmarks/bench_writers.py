@@ -15,7 +15,6 @@ import platform
 import sys
 import tempfile
 import time
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,13 +156,7 @@ def look(lake: Lake, wanted: set[str]) -> dict[str, Any]:
 
 def addresses(profile: str) -> dict[str, str]:
     """Return where a new lake of the profile lies; nothing for a folder."""
-    if profile == "laptop":
-        return {}
-    name = f"w{uuid.uuid4().hex[:12]}"
-    return {
-        "catalog": f"{os.environ['NANOLAKE_TEST_CATALOG']}?schema={name}",
-        "data": f"{os.environ['NANOLAKE_TEST_DATA']}/{name}",
-    }
+    return {} if profile == "laptop" else services.new_addresses()
 
 
 def report(found: list[Found], processes: int) -> list[str]:

@@ -28,16 +28,12 @@ from nanolake.contracts import get_table, load_tables
 from nanolake.pipeline.export import NOT_EXPORTED
 from nanolake.simulate import MicrographSettings, simulate_micrograph
 from nanolake.storage import Lake
+from nanolake.testing.rows import CHANGING
 
 DRIVER = Path(__file__).with_name("driver.py")
 GOOD, SIDE_PX = 60, 192
 OF_THE_FILES = NOT_EXPORTED - {"work_unit"}
 """Tables that a lake makes for itself: of its Parquet files, and of what is kept ready-made."""
-LEFT_OUT = (
-    *("created_at", "run_id", "failed_at", "failure_id", "host", "modified_at", "wall_s"),
-    *("owner", "lease_until_s", "attempt", "snapshot_id", "updated_at_s", "error"),
-)
-"""Columns that say when, where and in which run a row was made: all others are compared."""
 WAIT_S = 240.0
 
 
@@ -64,7 +60,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     say = terminalreporter.write_line
     for kind in sorted(book.injected):
         say(f"  {kind}: {book.injected[kind]} injected, {book.survived[kind]} survived")
-    say(f"compared byte for byte, but for the columns {', '.join(sorted(LEFT_OUT))}")
+    say(f"compared byte for byte, but for the columns {', '.join(sorted(CHANGING))}")
     profiles = " and ".join(sorted(book.profiles, reverse=True))
     say(
         f"faults: {book.injected.total()} injected, {book.survived.total()} survived; tables equal "
@@ -157,7 +153,7 @@ def table_bytes(lake: Lake) -> dict[str, bytes]:
     for name, table in load_tables().items():
         if name in OF_THE_FILES:
             continue
-        columns = [column for column in table.column_names if column not in LEFT_OUT]
+        columns = [column for column in table.column_names if column not in CHANGING]
         key = [column for column in table.key if column in columns]
         order = ", ".join(f'"{column}"' for column in [*key, *columns])
         listed = ", ".join(f'"{column}"' for column in columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,15 +69,6 @@ def write_tiff() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def addresses() -> Callable[[], dict[str, str]]:
     """Return what names a place on the running services for a new lake."""
-    found = services.environment()
-    if found is None:
+    if services.environment() is None:
         pytest.skip("no PostgreSQL and S3: `make services`")
-
-    def name_one() -> dict[str, str]:
-        name = f"t{uuid.uuid4().hex[:12]}"
-        return {
-            "catalog": f"{found['NANOLAKE_TEST_CATALOG']}?schema={name}",
-            "data": f"{found['NANOLAKE_TEST_DATA']}/{name}",
-        }
-
-    return name_one
+    return services.new_addresses

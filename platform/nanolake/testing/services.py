@@ -21,6 +21,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import uuid
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,21 @@ def environment() -> dict[str, str] | None:
         return None
     alive = all(_alive(process) for process in found["processes"])
     return dict(found["environment"]) if alive else None
+
+
+def new_addresses() -> dict[str, str]:
+    """Return ``catalog`` and ``data`` of a new lake of its own on the running services.
+
+    Raises `RuntimeError` where none runs.
+    """
+    found = environment()
+    if found is None:
+        raise RuntimeError("no PostgreSQL and S3: `make services`")
+    name = f"t{uuid.uuid4().hex[:12]}"
+    return {
+        "catalog": f"{found['NANOLAKE_TEST_CATALOG']}?schema={name}",
+        "data": f"{found['NANOLAKE_TEST_DATA']}/{name}",
+    }
 
 
 def start() -> None:
