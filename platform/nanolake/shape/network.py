@@ -79,11 +79,14 @@ class Unwrap(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the unwrapped maps one after another; ring k has the radius k + 0.5 px."""
-        flat = maps.flatten(2)
-        around = flat[:, :, self.corners[0]] * self.weights[0]
+        # A row a pixel: each sample is then a run of memory over the whole batch, which ONNX Runtime
+        # gathers several times as fast as single numbers.
+        flat = maps.flatten(2).flatten(0, 1).t().contiguous()
+        around = flat.index_select(0, self.corners[0]) * self.weights[0][:, None]
         for corner in range(1, 4):
-            around = around + flat[:, :, self.corners[corner]] * self.weights[corner]
-        return around.reshape(-1, maps.shape[1] * self.rings, ANGLES)
+            sampled = flat.index_select(0, self.corners[corner])
+            around = around + sampled * self.weights[corner][:, None]
+        return around.t().reshape(-1, maps.shape[1] * self.rings, ANGLES)
 
 
 def _polar_samples(crop_px: int) -> tuple[np.ndarray, np.ndarray]:
