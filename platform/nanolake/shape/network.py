@@ -79,8 +79,8 @@ class Unwrap(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the unwrapped maps one after another; ring k has the radius k + 0.5 px."""
-        # A row a pixel: each sample is then a run of memory over the whole batch, which ONNX Runtime
-        # gathers several times as fast as single numbers.
+        # A row a pixel: each sample is then a run of memory over the whole batch, and ONNX Runtime
+        # gathers those several times as fast as single numbers.
         flat = maps.flatten(2).flatten(0, 1).t().contiguous()
         around = flat.index_select(0, self.corners[0]) * self.weights[0][:, None]
         for corner in range(1, 4):
