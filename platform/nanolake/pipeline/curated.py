@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from nanolake.errors import LakeError, SettingsError
 from nanolake.pipeline.select import newest_version
-from nanolake.shape import cut, cut_maps
-from nanolake.shape.crops import labelled
 from nanolake.shape.settings import ShapeTrainSettings
-from nanolake.shape.surroundings import MAPS
+from nanolake.shape.surroundings import MAPS, maps_of
 from nanolake.storage import Lake
 
 if TYPE_CHECKING:
@@ -124,11 +122,9 @@ def _maps(lake: Lake, rows: pd.DataFrame, crop_px: int) -> NDArray[np.uint8]:
         labels = lake.images.read(str(path))
         pixels = lake.images.read(str(mine["image_path"].iloc[0]))
         aspect = float(mine["aspect"].iloc[0])
-        masks = cut(labels, size=crop_px, pixel_aspect=aspect)
         wanted = mine["label"].to_numpy()
-        chosen = np.isin(labelled(labels)[0], wanted)
         order = np.argsort(wanted)  # maps come by rising label
-        made = cut_maps(labels, pixels, masks, pixel_aspect=aspect)[chosen]
+        made = maps_of(labels, pixels, wanted, size=crop_px, pixel_aspect=aspect)
         maps[mine.index.to_numpy()[order]] = np.rint(255.0 * made)
     return maps
 

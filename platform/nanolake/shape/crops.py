@@ -277,14 +277,14 @@ def _area_mean(
     """Return the mean over a box about a point; pixel (0, 0) of ``sums`` covers -0.5 to 0.5."""
     y0, y1 = y + 0.5 - 0.5 * wide_y, y + 0.5 + 0.5 * wide_y
     x0, x1 = x + 0.5 - 0.5 * wide_x, x + 0.5 + 0.5 * wide_x
-    inside = sum_to(sums, y1, x1) - sum_to(sums, y0, x1)
-    inside -= sum_to(sums, y1, x0) - sum_to(sums, y0, x0)
+    inside = _sum_to(sums, y1, x1) - _sum_to(sums, y0, x1)
+    inside -= _sum_to(sums, y1, x0) - _sum_to(sums, y0, x0)
     mean: float = max(inside, 0.0) / (wide_y * wide_x)
     return mean
 
 
 @numba.njit(cache=True, inline="always")
-def sum_to(sums: NDArray[np.float64], y: float, x: float) -> float:
+def _sum_to(sums: NDArray[np.float64], y: float, x: float) -> float:
     """Return the running sum at a point between pixel corners, bilinear: exact for whole pixels."""
     y = min(max(y, 0.0), sums.shape[0] - 1.0)
     x = min(max(x, 0.0), sums.shape[1] - 1.0)

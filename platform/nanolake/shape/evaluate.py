@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.shape.crops import cut, labelled
+from nanolake.shape.crops import labelled
 from nanolake.shape.predictor import ShapePredictor
 from nanolake.shape.resimulate import redraw
-from nanolake.shape.surroundings import cut_maps
+from nanolake.shape.surroundings import maps_of
 from nanolake.simulate.crystal import Triples
 from nanolake.simulate.distance import outline_distance
 
@@ -102,9 +102,8 @@ def hand_drawn_maps(
     labels: NDArray[Any], pixels: NDArray[Any] | None, min_across_px: float, crop_px: int
 ) -> NDArray[np.float32]:
     """Return the maps (n, 3, crop_px, crop_px) of the particles that `whole_and_large` keeps."""
-    ids, _ = labelled(labels)
-    maps = cut_maps(labels, pixels, cut(labels, size=crop_px))
-    return maps[np.isin(ids, labelled(whole_and_large(labels, min_across_px))[0])]
+    wanted, _ = labelled(whole_and_large(labels, min_across_px))
+    return maps_of(labels, pixels, wanted, size=crop_px)
 
 
 def true_jaccard(predicted: dict[str, NDArray[Any]], truth: Triples) -> NDArray[np.float64]:

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanolake.errors import ModelError, SettingsError
-from nanolake.shape.crops import cut, labelled
-from nanolake.shape.surroundings import cut_maps
+from nanolake.shape.surroundings import maps_of
 from nanolake.simulate.crystal import Triples
 from nanolake.simulate.truth import SimulatedMicrograph
 
@@ -120,12 +119,7 @@ def harvest(picture: SimulatedMicrograph, labels: NDArray[Any], *, crop_px: int)
     row, masks = row[keep], masks[keep]
     order = np.argsort(masks)  # crops come by rising label
     row, iou, size_px = row[order], iou[keep][order], size_px[keep][order]
-    kept = np.zeros(area_of.size, bool)
-    kept[masks] = True
-    whole = cut(labels, size=crop_px)
-    chosen = kept[labelled(labels)[0]]
-    maps = cut_maps(labels, picture.pixels, whole)[chosen]
-    maps = np.rint(255.0 * maps).astype(np.uint8)
+    maps = np.rint(255.0 * maps_of(labels, picture.pixels, masks, size=crop_px)).astype(np.uint8)
     return Harvest(
         crops=maps[:, 0],
         around=maps[:, 1:],

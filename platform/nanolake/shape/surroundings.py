@@ -20,7 +20,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from nanolake.shape.crops import FILL, check, geometry_of, labelled
+from nanolake.shape.crops import CROP_PX, FILL, check, cut, geometry_of, labelled
 
 MAPS = 3
 """Mask, grey, others: what a network that looks around takes."""
@@ -47,6 +47,23 @@ def cut_maps(
         map_batches(labels, pixels, masks, len(masks), fill=fill, pixel_aspect=pixel_aspect)
     )
     return parts[0] if parts else unknown(masks)
+
+
+def maps_of(
+    labels: NDArray[Any],
+    pixels: NDArray[Any] | None,
+    wanted: NDArray[Any],
+    *,
+    size: int = CROP_PX,
+    pixel_aspect: float = 1.0,
+) -> NDArray[np.float32]:
+    """Return the maps (n, 3, size, size) of the particles with a ``wanted`` label, ascending.
+
+    The others of ``labels`` are seen around them. Takes and raises as `cut` and `cut_maps`.
+    """
+    masks = cut(labels, size=size, pixel_aspect=pixel_aspect)
+    chosen = np.isin(labelled(labels)[0], wanted)
+    return cut_maps(labels, pixels, masks, pixel_aspect=pixel_aspect)[chosen]
 
 
 def map_batches(
