@@ -99,7 +99,7 @@ def test_onnx_equals_torch(tmp_path: Path) -> None:
 
 
 class MasksAlone(torch.nn.Module):
-    """What networks of nanolake 0.4 took: mask crops, and no picture."""
+    """What networks of nanolake 0.3 took: mask crops, and no picture."""
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
         share = crops.mean(dim=(1, 2))[:, None].expand(-1, 6)

@@ -91,6 +91,7 @@ def test_batches_do_not_matter(predictor: ShapePredictor, strip: np.ndarray) -> 
     alone, many = predictor(crops[:7]), predictor(crops)
     np.testing.assert_allclose(many["p"][:7], alone["p"], rtol=1e-4)
     np.testing.assert_array_equal(many["d"][300:307], many["d"][:7])
+    np.testing.assert_array_equal(predictor(crops[:7].astype(float))["p"], alone["p"])
 
 
 def test_no_particle_no_row(predictor: ShapePredictor) -> None:

@@ -173,7 +173,7 @@ def _harvested(folder: Path) -> Pool:
 def _curated(path: Path, crop_px: int) -> Pool:
     """Return the crops and triples that a selection of the lake was exported to.
 
-    Files of nanolake 0.4 hold masks alone.
+    Files of nanolake 0.3 hold masks alone.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

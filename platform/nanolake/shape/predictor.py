@@ -46,7 +46,7 @@ class ShapePredictor:
         (taken,) = self._session.get_inputs()
         self._input: str = taken.name
         self.looks_around: bool = taken.name == MAPS_INPUT
-        """Whether it also reads the picture around a mask; networks of nanolake 0.4 do not."""
+        """Whether it also reads the picture around a mask; networks of nanolake 0.3 do not."""
         self.crop_px: int = int(taken.shape[-1])
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.name: str = metadata.get("name", path.stem)
@@ -65,6 +65,7 @@ class ShapePredictor:
         for d = 1 … 6 and ``d_confidence`` (n,) float32, its largest.
         """
         self._check(crops)
+        crops = np.asarray(crops, np.float32)
         if crops.ndim == 3:
             crops = standard(crops)
         return self.of_batches(crops[i : i + BATCH] for i in range(0, len(crops), BATCH))
@@ -83,10 +84,10 @@ class ShapePredictor:
 
     def _check(self, crops: NDArray[np.float32]) -> None:
         side = (self.crop_px, self.crop_px)
-        if crops.shape[1:] not in (side, (MAPS, *side)) or crops.dtype != np.float32:
+        if crops.shape[1:] not in (side, (MAPS, *side)):
             raise ModelError(
-                f"crops {crops.dtype} of shape {crops.shape} do not fit {self.name}, which takes "
-                f"float32 (n, {self.crop_px}, {self.crop_px}) or (n, {MAPS}, {self.crop_px}, "
+                f"crops of shape {crops.shape} do not fit {self.name}, which takes "
+                f"(n, {self.crop_px}, {self.crop_px}) or (n, {MAPS}, {self.crop_px}, "
                 f"{self.crop_px}): cut them with size={self.crop_px}"
             )
 
