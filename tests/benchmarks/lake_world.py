@@ -236,8 +236,9 @@ def _groups() -> list[str]:
     run = {"grouping_run_id": "'grouping'", "dataset": "'parameters'", "k": "6"}
     group = "CASE WHEN random() < 0.01 THEN 0 ELSE d - 1 + 3 * (pick(segmentation_id, 2)) END"
     assigned = {"grouping_run_id": "'grouping'", "particle_id": "particle_id",
-                "shape_group": group, "distance_to_centre": "random()"}  # fmt: skip
+                "segmentation_id": "segmentation_id", "shape_group": group,
+                "distance_to_centre": "random()"}  # fmt: skip
     return [
         _insert("grouping_run", run, "(SELECT 1)"),
-        _insert("group_assignment", assigned, "shape_prediction"),
+        _insert("group_assignment", assigned, "shape_prediction ORDER BY particle_id"),
     ]

@@ -161,19 +161,19 @@ def test_of_two_refreshes_at_once_one_goes_on(
         refresh(lake_copy)
     for name in lake_copy.query("SELECT experiment_id AS id FROM experiment_current").to_pylist():
         rename(lake_copy, name["id"])
-    windows, calls = module._windows, list[Any]()
+    plan, calls = module._plan, list[Any]()
 
-    def begun(*what: Any) -> list[dict[str, str]]:
-        """Windows are made between the plan and the first block."""
-        found = windows(*what)
-        if not calls:
-            calls.append(what)
+    def begun(*what: Any, **more: Any) -> module.Plan:
+        """What follows a plan is the first block."""
+        made = plan(*what, **more)
+        calls.append(what)
+        if len(calls) == 1:
             rename(lake_copy, first_experiment(lake_copy))
             assert refresh(lake_copy).done > 0
             assert_true(lake_copy)
-        return found
+        return made
 
-    monkeypatch.setattr(module, "_windows", begun)
+    monkeypatch.setattr(module, "_plan", begun)
     refresh(lake_copy, block_particles=1)
     assert_true(lake_copy)
     monkeypatch.undo()

@@ -225,7 +225,9 @@ BREAKS = {
     "WHERE micrograph_id = (SELECT min(micrograph_id) FROM micrograph)",
     "experiment": "UPDATE experiment SET lab_id = 'none'",
     "shape_inference": "UPDATE shape_inference SET particle_count = 10000",
-    "group_assignment": "UPDATE group_assignment SET grouping_run_id = 'none'",
+    "group_assignment": "UPDATE group_assignment SET segmentation_id = 'none' "
+    "WHERE particle_id = (SELECT max(particle_id) FROM group_assignment)",
+    "classifier_run": "UPDATE classifier_run SET grouping_run_id = 'none'",
     "shape_prediction": "UPDATE shape_prediction SET particle_id = 'none' WHERE particle_id = "
     "(SELECT max(particle_id) FROM shape_prediction)",
 }

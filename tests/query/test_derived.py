@@ -148,8 +148,10 @@ class World:
         }
         if not again:
             self.groupings.append(run)
+            older = self.random.random() < 0.3  # does not name the segmentation
             tables["group_assignment"] = [
                 self.row("group_assignment", grouping_run_id=run, particle_id=f"{m}-{n:05d}",
+                         segmentation_id=None if older else m,
                          shape_group=self.random.randint(0, 3))
                 for m, (_, count) in self.masks.items()
                 for n in range(1, count + 1)

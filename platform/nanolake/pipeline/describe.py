@@ -228,11 +228,14 @@ _SEGMENTED = (
     "SELECT s.segmentation_id, s.segmentation_run_id, s.micrograph_id, s.label_path, "
     "m.image_path, coalesce(m.pixel_size_y_nm / m.pixel_size_x_nm, 1.0) AS pixel_aspect "
     "FROM segmentation_current s JOIN micrograph_current m USING (micrograph_id) "
+    "LEFT JOIN micrograph_home h USING (micrograph_id) "
 )
+_IN_ORDER = "ORDER BY h.experiment_id, s.segmentation_id"
+"""Rows of an experiment lie together in the tables then."""
 
 
 def _jobs(lake: Lake, model_id: str, *, refine: bool) -> list[Job]:
-    rows = lake.query(f"{_SEGMENTED} ORDER BY s.segmentation_id").to_pylist()
+    rows = lake.query(f"{_SEGMENTED} {_IN_ORDER}").to_pylist()
     return [_job(row, unit_key(STAGE, row["segmentation_id"], model_id), refine=refine)
             for row in rows]  # fmt: skip
 
@@ -242,7 +245,7 @@ def _unrefined(lake: Lake, model_id: str) -> list[Job]:
     rows = lake.query(
         f"{_SEGMENTED} WHERE s.segmentation_id IN (SELECT segmentation_id FROM shape_inference "
         "WHERE model_id = $model GROUP BY segmentation_id "
-        "HAVING count(*) FILTER (refinement = $method) = 0) ORDER BY s.segmentation_id",
+        f"HAVING count(*) FILTER (refinement = $method) = 0) {_IN_ORDER}",
         {"model": model_id, "method": REFINEMENT},
     ).to_pylist()
     return [

@@ -17,7 +17,7 @@ _DESCRIBE_BYTES = 460_000_000
 _DESCRIBE_BYTES_PER_PX, _DESCRIBE_BYTES_PER_PARTICLE = 15, 35_000
 """Measured, refinement and 16-bit picture included, with 100 to 16,000 particles on 1024 to 4096 px
 a side: 59 to 773 MB were added to a process of 205 to 300; what is predicted is 31 to 300 more."""
-_GROUP_BYTES, _GROUP_BYTES_PER_PAIR, _GROUP_BYTES_PER_ROW = 600_000_000, 13, 300
+_GROUP_BYTES, _GROUP_BYTES_PER_PAIR, _GROUP_BYTES_PER_ROW = 600_000_000, 13, 360
 """The process with its libraries; distances within the sample, several matrices at once (5 GB
 measured with 20,000 particles); names, groups and distances of every particle."""
 

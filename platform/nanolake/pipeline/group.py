@@ -207,6 +207,7 @@ def _rows(
     assignments = {
         **ids,
         "particle_id": particles.column("particle_id"),
+        "segmentation_id": particles.column("segmentation_id"),
         "shape_group": found.labels,
         "distance_to_centre": found.distance_to_centre,
     }

@@ -181,7 +181,7 @@ def _unseen(lake: Lake, grouping_run_id: str, experiments: Sequence[str]) -> lis
         "WHERE s.particle_count > 0 AND (len($wanted) = 0 OR list_contains($wanted, "
         "h.experiment_id)) AND s.segmentation_id NOT IN (SELECT p.segmentation_id FROM particle p "
         "JOIN group_assignment a USING (particle_id) WHERE a.grouping_run_id = $grouping) "
-        "ORDER BY s.segmentation_id",
+        "ORDER BY h.experiment_id, s.segmentation_id",
         {"wanted": wanted, "grouping": grouping_run_id},
     ).to_pylist()
     return rows

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ ORDER = {
     "morphology": "experiment_id, micrograph_id, label",
     "outline_index": "outline_class, experiment_id",
 }
-"""How the rows of a block are sorted, where not by experiment; blocks lie in that order."""
+"""How the rows of a block are sorted, where not by experiment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,13 @@ class Plan:
     snapshot: int
     """The newest snapshot that was looked at: the ready-made rows go up to it afterwards."""
     experiments: tuple[tuple[str, int], ...]
-    """Experiments to make anew with their numbers of particles, in the order of the rows."""
+    """Experiments to make anew with their numbers of particles, in the order of the commits.
+
+    A block of them then reads few files of the sources, which lie in that order as well; the ids
+    are hashes, and a block in their order would read every file.
+    """
+    snapshots: Mapping[str, Mapping[str, Sequence[int]]]
+    """Where the rows of each lie: `derived.snapshots`."""
     since: int | None
     """The snapshot up to which the ready-made rows go now; None: nothing of them is true."""
 
@@ -105,14 +111,22 @@ def _plan(lake: Lake, *, rebuild: bool) -> Plan:
                 WHERE h.experiment_id IN (FROM chosen) GROUP BY h.experiment_id)
             SELECT experiment_id, coalesce(particles, 0) FROM experiment_current e
             LEFT JOIN held USING (experiment_id)
-            WHERE experiment_id IN (FROM chosen) ORDER BY experiment_id"""
+            WHERE experiment_id IN (FROM chosen)"""
         ).fetchall()
+        snapshots = derived.snapshots(connection, [name for name, _ in found])
         connection.execute("COMMIT")
+    found.sort(key=lambda one: (_first_particles(snapshots.get(one[0], {})), one[0]))
     return Plan(
         snapshot=int(snapshot),
         experiments=tuple((str(name), int(count)) for name, count in found),
+        snapshots=snapshots,
         since=since,
     )
+
+
+def _first_particles(snapshots: Mapping[str, Sequence[int]]) -> int:
+    """Return the snapshot that brought an experiment's first particles; 0 where it has none."""
+    return min(snapshots.get("particle", ()), default=0)
 
 
 def _carry_out(
@@ -121,14 +135,14 @@ def _carry_out(
     """Write the blocks, a transaction each; the last one also notes what they hold."""
     key = f"refresh-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     blocks = list(_blocks(plan.experiments, block_particles)) or [[]]
-    rows, windows = 0, _windows(lake, blocks)
+    rows = 0
     for number, block in enumerate(blocks):
         message = f"refresh: {len(block)} experiments"
         with _transaction(lake, message, memory_limit_bytes) as connection:
             mine = _begin(connection, plan, key) if number == 0 else _is_mine(connection, key)
             if not mine:  # another refresh has begun, or done, the same
                 return rows
-            rows += _write_block(connection, block, windows[number], key)
+            rows += _write_block(connection, block, plan, key)
             if number == len(blocks) - 1:
                 _note(connection, plan.snapshot, key)
         progress(STAGE, number + 1, len(blocks))
@@ -153,14 +167,8 @@ def _blocks(experiments: Sequence[tuple[str, int]], particles: int) -> Iterator[
         yield block
 
 
-def _windows(lake: Lake, blocks: Sequence[Sequence[str]]) -> list[dict[str, str]]:
-    """Return `derived.windows` of the blocks."""
-    with lake.connect() as connection:
-        return derived.windows(connection, blocks)
-
-
 def _write_block(
-    connection: duckdb.DuckDBPyConnection, block: Sequence[str], windows: dict[str, str], key: str
+    connection: duckdb.DuckDBPyConnection, block: Sequence[str], plan: Plan, key: str
 ) -> int:
     """Replace the rows of a block of experiments in every derived table; return how many."""
     if not block:
@@ -171,10 +179,12 @@ def _write_block(
         "morphology": "SELECT * EXCLUDE (unit_key, created_at) FROM lake.main.morphology_row "
         f"WHERE experiment_id IN ({names})"
     }
+    windows = derived.windows(connection, block, plan.snapshots)
     counts = {}
     for name in derived.DERIVED:
         first = name == "morphology"
-        connection.execute(f"DELETE FROM {name}_row WHERE experiment_id IN ({names})")
+        if plan.since is not None:  # else `_begin` has taken all rows away
+            connection.execute(f"DELETE FROM {name}_row WHERE experiment_id IN ({names})")
         done = connection.execute(
             f"INSERT INTO {name}_row BY NAME "
             f"{derived.narrowed(name, scope, windows=windows, ready={} if first else ready)} "

@@ -165,7 +165,8 @@ def particle_ids(segmentation_id: str, labels: NDArray[Any]) -> list[str]:
 def _jobs(lake: Lake, way: str) -> list[Job]:
     rows = lake.query(
         "SELECT micrograph_id, image_path, pixel_sha256, pixel_size_y_nm, pixel_size_x_nm "
-        "FROM micrograph_current ORDER BY micrograph_id"
+        "FROM micrograph_current LEFT JOIN micrograph_home USING (micrograph_id) "
+        "ORDER BY experiment_id, micrograph_id"  # rows of an experiment lie together in the tables
     ).to_pylist()
     jobs = []
     for row in rows:

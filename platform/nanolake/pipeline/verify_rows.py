@@ -60,6 +60,12 @@ ROW_CHECKS = (
     _doubles("group_assignment", "grouping_run_id", "particle_id"),
     _doubles("group_prediction", "particle_id"),
     RowCheck(
+        table="group_assignment",
+        wrong="segmentation_id is not its particle's",
+        sql="SELECT a.particle_id AS name, a.segmentation_id AS found FROM group_assignment a "
+        "JOIN particle p USING (particle_id) WHERE a.segmentation_id != p.segmentation_id",
+    ),
+    RowCheck(
         table="segmentation",
         wrong="particle_count is not the number of its rows in particle",
         sql="SELECT s.segmentation_id AS name, "

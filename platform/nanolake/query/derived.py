@@ -30,6 +30,7 @@ __all__ = [
     "narrowed",
     "ready_since",
     "session_views",
+    "snapshots",
     "stale_experiments",
     "text",
     "values",
@@ -112,32 +113,43 @@ def narrowed(
     return "WITH " + ",\n".join(parts)
 
 
-def windows(connection: Any, blocks: Sequence[Sequence[str]]) -> list[dict[str, str]]:
-    """Say in which snapshots the rows of each block of experiments lie, as `narrowed` takes it.
+def snapshots(connection: Any, experiments: Sequence[str]) -> dict[str, dict[str, list[int]]]:
+    """Say which snapshots brought the rows of each experiment, by table of `BIG_TABLES`.
 
-    Files of other snapshots are not opened then. One look at the ids of each large table spares
-    one look at the whole table for every block and question.
+    One look at the ids of each large table spares one look at the whole table for every block of
+    experiments and question. An experiment without rows is left out.
     """
-    found: list[dict[str, str]] = [{} for _ in blocks]
-    row = connection.execute("SELECT grouping_run_id FROM lake.main.grouping_current").fetchone()
-    for window in found:
-        window["group_assignment"] = f"grouping_run_id = {text(row[0])}" if row else "false"
-    scope = values((name, number) for number, block in enumerate(blocks) for name in block)
-    for table in BIG_TABLES if any(blocks) else ():
+    found: dict[str, dict[str, list[int]]] = {}
+    scope = values((name,) for name in experiments)
+    for table in BIG_TABLES if experiments else ():
         answer = connection.execute(
-            f"""WITH scope(experiment_id, block) AS ({scope}), mask AS MATERIALIZED (
-                SELECT DISTINCT segmentation_id, block
+            f"""WITH scope(experiment_id) AS ({scope}), mask AS MATERIALIZED (
+                SELECT DISTINCT segmentation_id, experiment_id
                 FROM lake.main.micrograph_location JOIN scope USING (experiment_id)
                 JOIN lake.main.segmentation USING (micrograph_id))
-            SELECT block, list(DISTINCT snapshot_id) FROM (
+            SELECT experiment_id, list(DISTINCT snapshot_id ORDER BY snapshot_id) FROM (
                 SELECT segmentation_id, snapshot_id FROM lake.main.{table} GROUP BY ALL)
-            JOIN mask USING (segmentation_id) GROUP BY block"""
+            JOIN mask USING (segmentation_id) GROUP BY experiment_id"""
         ).fetchall()
-        snapshots = dict(answer)
-        for number, window in enumerate(found):
-            chosen = ", ".join(map(str, sorted(snapshots.get(number, [])))) or "-1"
-            window[table] = f"snapshot_id IN ({chosen})"
+        for name, numbers in answer:
+            found.setdefault(name, {})[table] = numbers
     return found
+
+
+def windows(
+    connection: Any, block: Iterable[str], found: Mapping[str, Mapping[str, Sequence[int]]]
+) -> dict[str, str]:
+    """Return conditions, as `narrowed` takes them, that hold for all rows of a block of experiments.
+
+    ``found`` is what `snapshots` says of them. Files of other snapshots are not opened then.
+    """
+    row = connection.execute("SELECT grouping_run_id FROM lake.main.grouping_current").fetchone()
+    window = {"group_assignment": f"grouping_run_id = {text(row[0])}" if row else "false"}
+    of_block = [found.get(name, {}) for name in block]
+    for table in BIG_TABLES:
+        numbers = sorted({number for one in of_block for number in one.get(table, ())})
+        window[table] = f"snapshot_id IN ({', '.join(map(str, numbers)) or '-1'})"
+    return window
 
 
 def values(rows: Iterable[tuple[str | int, ...]]) -> str:
@@ -225,13 +237,25 @@ def _scope(windows: Mapping[str, str]) -> list[str]:
             "group_prediction",
             f"unit_key IN (SELECT unit_key FROM lake.main.group_inference WHERE {masks})",
         ),
-        source(
-            "group_assignment",
-            "grouping_run_id = (SELECT grouping_run_id FROM lake.main.grouping_current) "
-            "AND particle_id IN (SELECT particle_id FROM lake.main.particle "
-            f"WHERE {particles} AND {masks})",
-        ),
+        f"group_assignment AS NOT MATERIALIZED ({_assigned(windows, masks)})",
     ]
+
+
+def _assigned(windows: Mapping[str, str], masks: str) -> str:
+    """Return rows of the current grouping of the particles in scope.
+
+    Where an older grouping does not name the segmentation, all its particles are looked at.
+    """
+    current = "grouping_run_id = (SELECT grouping_run_id FROM lake.main.grouping_current)"
+    rows = f"SELECT * FROM lake.main.group_assignment WHERE {windows.get('group_assignment', current)}"
+    particles = (
+        "SELECT particle_id FROM lake.main.particle "
+        f"WHERE {windows.get('particle', 'true')} AND {masks}"
+    )
+    return (
+        f"{rows} AND {masks} "
+        f"UNION ALL {rows} AND segmentation_id IS NULL AND particle_id IN ({particles})"
+    )
 
 
 @cache

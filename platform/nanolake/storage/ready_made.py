@@ -31,7 +31,8 @@ class ReadyMade:
         snapshot = int(row[0]) if row else -1
         if self._snapshot != snapshot:
             stale = _stale_experiments(connection)
-            self._window = derived.windows(connection, [stale])[0] if stale else {}
+            found = derived.snapshots(connection, stale or ())
+            self._window = derived.windows(connection, stale, found) if stale else {}
             self._snapshot, self._stale = snapshot, stale
         if self._stale is not None:
             for statement in derived.session_views(sql, self._stale, self._window):
