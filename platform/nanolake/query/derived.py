@@ -247,7 +247,9 @@ def _assigned(windows: Mapping[str, str], masks: str) -> str:
     Where an older grouping does not name the segmentation, all its particles are looked at.
     """
     current = "grouping_run_id = (SELECT grouping_run_id FROM lake.main.grouping_current)"
-    rows = f"SELECT * FROM lake.main.group_assignment WHERE {windows.get('group_assignment', current)}"
+    rows = (
+        f"SELECT * FROM lake.main.group_assignment WHERE {windows.get('group_assignment', current)}"
+    )
     particles = (
         "SELECT particle_id FROM lake.main.particle "
         f"WHERE {windows.get('particle', 'true')} AND {masks}"
