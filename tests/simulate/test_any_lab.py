@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from nanolake.errors import SettingsError
-from nanolake.simulate import MicrographSettings, draw_settings, simulate_micrograph
+from nanolake.simulate import (
+    MicrographSettings,
+    SimulatedMicrograph,
+    draw_settings,
+    piled,
+    simulate_micrograph,
+)
 
 SEEDS = 400
 
@@ -99,3 +105,27 @@ def test_large_particles_are_shrunk_to_a_small_picture() -> None:
 def test_bad_seed_or_side(seed: int, side_px: int) -> None:
     with pytest.raises(SettingsError, match=f"seed={seed}, side_px={side_px}"):
         draw_settings(seed, side_px=side_px)
+
+
+def test_piled_particles_cover_one_another_and_nothing_else_changes() -> None:
+    shares = []
+    for seed in range(12):
+        apart = draw_settings(seed, side_px=128)
+        settings = piled(apart, seed)
+        assert settings == piled(apart, seed)
+        changed = {name for name, value in settings if value != getattr(apart, name)}
+        assert changed <= {"arrangement", "touching_fraction", "overlap_fraction", "overlap_depth",
+                           "coverage"}  # fmt: skip
+        shares += [_covered(simulate_micrograph(one, seed)) for one in (apart, settings)]
+    assert np.mean(shares[1::2]) > np.mean(shares[::2]) + 0.15
+
+
+def test_an_empty_picture_has_nothing_to_pile(drawn: list[MicrographSettings]) -> None:
+    empty = next(settings for settings in drawn if settings.count == 0)
+    assert piled(empty, 1) is empty
+
+
+def _covered(picture: SimulatedMicrograph) -> float:
+    """Share of the particles of which a tenth or more is hidden, under others or by the border."""
+    visible = picture.particles["visible_fraction"]
+    return float((visible < 0.9).mean()) if visible.size else 0.0

@@ -139,7 +139,7 @@ def snapshots(connection: Any, experiments: Sequence[str]) -> dict[str, dict[str
 def windows(
     connection: Any, block: Iterable[str], found: Mapping[str, Mapping[str, Sequence[int]]]
 ) -> dict[str, str]:
-    """Return conditions, as `narrowed` takes them, that hold for all rows of a block of experiments.
+    """Return conditions, as `narrowed` takes them, that all rows of a block of experiments meet.
 
     ``found`` is what `snapshots` says of them. Files of other snapshots are not opened then.
     """
@@ -224,7 +224,6 @@ def _scope(windows: Mapping[str, str]) -> list[str]:
 
     pictures = "micrograph_id IN (FROM scope_micrograph)"
     masks = "segmentation_id IN (FROM scope_segmentation)"
-    particles = windows.get("particle", "true")
     return [
         "scope_micrograph AS NOT MATERIALIZED (SELECT DISTINCT micrograph_id FROM "
         "lake.main.micrograph_location WHERE experiment_id IN (FROM scope_experiment))",

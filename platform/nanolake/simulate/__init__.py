@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nanolake.simulate.any_lab import draw_settings
+    from nanolake.simulate.any_lab import draw_settings, piled
     from nanolake.simulate.experiments import DEMO_EXPERIMENTS, DemoTruth, write_demo
     from nanolake.simulate.micrograph import simulate_micrograph
     from nanolake.simulate.settings import Family, MicrographSettings
@@ -25,6 +25,7 @@ __all__ = [
     "canonical",
     "draw_settings",
     "outline",
+    "piled",
     "radius",
     "simulate_micrograph",
     "write_demo",
@@ -39,6 +40,7 @@ _MODULES = {
     "canonical": "superellipse",
     "draw_settings": "any_lab",
     "outline": "superellipse",
+    "piled": "any_lab",
     "radius": "superellipse",
     "simulate_micrograph": "micrograph",
     "write_demo": "experiments",

@@ -27,6 +27,7 @@ HAADF_SHARE = 0.35
 SIZES_PX = ((5.0, 25.0), (25.0, 80.0), (80.0, 400.0))
 """Diameters are log-uniform within a band; each band holds a third of the pictures."""
 SECOND_FAMILY = 0.25
+PILED_COVERAGE = (0.05, 0.4)
 STAND_OUT = (3.0, 6.0)
 """Least contrast of a particle over noise, a draw for each picture; at 3 it is only just seen."""
 
@@ -70,6 +71,26 @@ def draw_settings(seed: int, *, side_px: int = 512) -> MicrographSettings:
             "families": families,
         }
     )
+
+
+def piled(settings: MicrographSettings, seed: int) -> MicrographSettings:
+    """Return the settings with their particles lying over one another, half of them or nearly all.
+
+    As a drop that dried thick leaves them: everything else stays, also an empty picture. The same
+    for the same ``seed``.
+    """
+    if settings.count == 0:
+        return settings
+    rng = np.random.default_rng([STREAM, seed, 1])
+    values: dict[str, Any] = {
+        "arrangement": "clustered" if rng.random() < 0.3 else "random",
+        "touching_fraction": 0.0,
+        "overlap_fraction": float(rng.uniform(0.4, 1.0)),
+        "overlap_depth": float(rng.uniform(0.3, 0.95)),
+    }
+    if settings.coverage is not None:
+        values["coverage"] = float(np.clip(settings.coverage, *PILED_COVERAGE))
+    return MicrographSettings.build({**settings.model_dump(), **values})
 
 
 def _sharp_for_lattice(stage: dict[str, Any], families: list[dict[str, Any]]) -> dict[str, Any]:

@@ -40,6 +40,19 @@ def test_a_seed_is_a_picture() -> None:
     assert np.array_equal(a.maps[..., 0] > 0, a.labels > 0)
 
 
+def test_a_share_of_the_pictures_is_piled() -> None:
+    """The others are what they are without any: a share of 0.5 mixes both."""
+    numbers = range(12)
+    none, half, all_ = (
+        [scene((0, number), 96, piled_share=share).labels for number in numbers]
+        for share in (0.0, 0.5, 1.0)
+    )
+    same = [np.array_equal(a, b) for a, b in zip(none, half, strict=True)]
+    assert 2 < sum(same) < 10
+    for number in numbers:
+        assert np.array_equal(half[number], (none if same[number] else all_)[number])
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_maps_follow_the_picture_through_wear(seed: int) -> None:
     # Inverting, bending, noise and blur leave |correlation| of a picture with itself high; a crop,

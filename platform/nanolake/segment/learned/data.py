@@ -18,7 +18,7 @@ from nanolake.errors import SettingsError
 from nanolake.segment.grey import stretched
 from nanolake.segment.learned.settings import SegmenterTrainSettings
 from nanolake.segment.learned.targets import loss_weights, training_maps
-from nanolake.simulate import draw_settings, simulate_micrograph
+from nanolake.simulate import draw_settings, piled, simulate_micrograph
 from nanolake.training import RoundsData
 
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
@@ -37,10 +37,13 @@ class Scene:
     labels: NDArray[np.uint16]
 
 
-def scene(seed: tuple[int, ...], side_px: int) -> Scene:
-    """Simulate one micrograph of any lab; fixed by ``seed``."""
+def scene(seed: tuple[int, ...], side_px: int, *, piled_share: float = 0.0) -> Scene:
+    """Simulate one micrograph of any lab, perhaps its particles in piles; fixed by ``seed``."""
     number = int(np.random.SeedSequence(seed).generate_state(1, np.uint32)[0])
-    made = simulate_micrograph(draw_settings(number, side_px=side_px), number)
+    settings = draw_settings(number, side_px=side_px)
+    if piled_share > 0.0 and np.random.default_rng(number).random() < piled_share:
+        settings = piled(settings, number)
+    made = simulate_micrograph(settings, number)
     return Scene(stretched(made.pixels), training_maps(made.labels, made.printed), made.labels)
 
 
@@ -97,11 +100,11 @@ def _contrast(grey: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
     return np.asarray(np.clip(grey, 0.0, 1.0), np.float32)
 
 
-def _scenes(seed: tuple[int, ...], side_px: int) -> Iterator[Scene]:
+def _scenes(seed: tuple[int, ...], side_px: int, piled_share: float) -> Iterator[Scene]:
     """Yield scenes without end; a draw that the simulator refuses is drawn again."""
     for index in itertools.count():
         with suppress(SettingsError):
-            yield scene((*seed, index), side_px)
+            yield scene((*seed, index), side_px, piled_share=piled_share)
 
 
 class SimulatedCrops(IterableDataset[list[Tensor]]):
@@ -118,7 +121,7 @@ class SimulatedCrops(IterableDataset[list[Tensor]]):
     def __iter__(self) -> Iterator[list[Tensor]]:
         cv2.setNumThreads(1)
         s, rng = self.settings, np.random.default_rng(self.seed)
-        fresh = _scenes(self.seed, s.micrograph_px)
+        fresh = _scenes(self.seed, s.micrograph_px, s.piled_share)
         pool = list(itertools.islice(fresh, min(_FIRST, s.pool)))
         for _ in range(self.batches):
             far = rng.random() < _FAR_SHARE
