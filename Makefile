@@ -51,8 +51,8 @@ test: setup ## the fast tests (over both profiles of a lake where `make services
 test-slow: setup ## the slow tests: clusters, trainings, killed runs
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow
 
-test-faults: setup ## kill runs, fill the disk, cut the lines; eight writers at once (about 15 minutes)
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -s tests/faults/test_campaign.py tests/faults/test_full_disk.py tests/faults/test_lost_line.py
+test-faults: setup ## kill runs, fill the disk, cut the lines, crash the database; eight writers at once (about 15 minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -s tests/faults/test_campaign.py tests/faults/test_full_disk.py tests/faults/test_lost_line.py tests/faults/test_database_crash.py
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_writers.py --no-page
 
 lint: setup ## style, types, import rules, generated files

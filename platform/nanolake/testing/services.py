@@ -66,13 +66,13 @@ def start() -> None:
     folder = Path(tempfile.mkdtemp(prefix="nanolake-services-"))
     folder.chmod(0o755)
     password, secret = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
-    postgres, postgres_port = _start_postgres(folder / "postgres", password)
+    postgres = Postgres(folder / "postgres", password)
     s3, s3_port = _start_s3(folder / "s3", secret)
     found = {
         "folder": str(folder),
-        "processes": [postgres, s3],
+        "processes": [postgres.process, s3],
         "environment": {
-            "NANOLAKE_TEST_CATALOG": f"postgresql://nanolake@127.0.0.1:{postgres_port}/nanolake",
+            "NANOLAKE_TEST_CATALOG": f"postgresql://nanolake@127.0.0.1:{postgres.port}/nanolake",
             "NANOLAKE_TEST_DATA": f"s3://{BUCKET}",
             "PGPASSWORD": password,
             "AWS_ACCESS_KEY_ID": "nanolake",
@@ -84,7 +84,7 @@ def start() -> None:
     FILE.parent.mkdir(exist_ok=True)
     FILE.write_text(json.dumps(found, indent=2))
     FILE.chmod(0o600)
-    print(f"services: PostgreSQL on port {postgres_port}, S3 on port {s3_port}")
+    print(f"services: PostgreSQL on port {postgres.port}, S3 on port {s3_port}")
 
 
 def stop() -> None:
@@ -109,39 +109,57 @@ def stop() -> None:
     print("services: stopped")
 
 
-def _start_postgres(folder: Path, password: str) -> tuple[int, int]:
-    """Make a cluster with one role and one database, which owns itself and is no superuser."""
-    programs = _postgres_programs()
-    folder.mkdir()
-    word = folder / "password"
-    word.write_text(password)
-    user: Any = {}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "postgres")
-        shutil.chown(word, "postgres")
-        user = {"user": "postgres", "group": "postgres"}
-    data = folder / "data"
-    with (folder / "log").open("wb") as log:
-        make = (
-            f"-D {data} -U postgres -A scram-sha-256 --pwfile {word} -E UTF8 --locale=C --no-sync"
-        )
-        initdb = [str(programs / "initdb"), *make.split()]
-        subprocess.run(initdb, check=True, stdout=log, stderr=log, cwd=folder, **user)
-        port = _free_ports(1)[0]
+class Postgres:
+    """A PostgreSQL in a folder: one role and one database, which owns itself, no superuser."""
+
+    def __init__(self, folder: Path, password: str) -> None:
+        self._programs, self._folder = _postgres_programs(), folder
+        self.port = _free_ports(1)[0]
+        self._server: subprocess.Popen[bytes] | None = None
+        folder.mkdir()
+        word = folder / "password"
+        word.write_text(password)
+        self._user: Any = {}
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            shutil.chown(folder, "postgres")
+            shutil.chown(word, "postgres")
+            self._user = {"user": "postgres", "group": "postgres"}
+        make = f"-U postgres -A scram-sha-256 --pwfile {word} -E UTF8 --locale=C --no-sync"
+        if code := self._run("initdb", *make.split()).wait(_WAIT_S):
+            sys.exit(f"services: initdb ended with code {code}: {(folder / 'log').read_text()}")
+        self.start()
+        _make_database(self.port, password)
+
+    @property
+    def process(self) -> int:
+        """The server's process."""
+        assert self._server is not None
+        return self._server.pid
+
+    def start(self) -> None:
+        """Start the server, the first time or again; return once it listens."""
         options = {
-            "port": port,
+            "port": self.port,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "max_connections": 300,
         }
-        words = [f"-c{name}={value}" for name, value in options.items()]
-        server = subprocess.Popen(
-            [str(programs / "postgres"), "-D", str(data), *words],
-            stdout=log, stderr=log, cwd=folder, start_new_session=True, **user,
-        )  # fmt: skip
-    _wait_for("PostgreSQL", port, server)
-    _make_database(port, password)
-    return server.pid, port
+        self._server = self._run("postgres", *(f"-c{name}={options[name]}" for name in options))
+        _wait_for("PostgreSQL", self.port, self._server)
+
+    def crash(self) -> None:
+        """End the server at once, as a crash does: what was not committed is lost."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait(_WAIT_S)
+
+    def _run(self, program: str, *words: str) -> subprocess.Popen[bytes]:
+        command = [str(self._programs / program), "-D", str(self._folder / "data"), *words]
+        with (self._folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdout=log, stderr=log, cwd=self._folder, start_new_session=True, **self._user,
+            )  # fmt: skip
 
 
 def _make_database(port: int, password: str) -> None:

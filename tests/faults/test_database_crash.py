@@ -1,0 +1,68 @@
+"""The catalogue's server crashes in the middle of a run, and starts again."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanolake.storage import Lake
+from nanolake.testing.services import Postgres
+
+pytestmark = [pytest.mark.slow, pytest.mark.dask, pytest.mark.timeout(900)]
+
+CRASHES = 6
+
+
+@pytest.fixture
+def profile() -> str:
+    if "NANOLAKE_TEST_CATALOG" not in os.environ:
+        pytest.skip("no PostgreSQL and S3: `make services`")
+    return "cluster"
+
+
+@pytest.fixture
+def postgres(profile: str) -> Iterator[Postgres]:
+    """A server of this test's own: the others' is left alone."""
+    with tempfile.TemporaryDirectory(prefix="nanolake-postgres-") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL's own user reads below it
+        server = Postgres(Path(folder) / "postgres", os.environ["PGPASSWORD"])
+        yield server
+        server.crash()
+
+
+@pytest.fixture
+def new_lake(postgres: Postgres, tmp_path: Path) -> Callable[[], Lake]:
+    """Return what makes a lake with its catalogue on that server."""
+
+    def make() -> Lake:
+        name = f"l{uuid.uuid4().hex[:12]}"
+        return Lake.create(
+            tmp_path / name,
+            catalog=f"postgresql://nanolake@127.0.0.1:{postgres.port}/nanolake?schema={name}",
+            data=f"{os.environ['NANOLAKE_TEST_DATA']}/{name}",
+        )
+
+    return make
+
+
+def test_a_database_that_crashes_costs_time_and_no_row(
+    victims: Callable[[], Any], postgres: Postgres
+) -> None:
+    """What it had committed is there, what it had not is committed again."""
+    victim = victims()
+    run = victim.run()
+    for _ in range(CRASHES):
+        assert run.steps(victim.random.randint(3, 12))
+        postgres.crash()
+        time.sleep(victim.random.uniform(0.0, 2.0))
+        postgres.start()
+        victim.hurt("PostgreSQL crashed")
+    assert run.wait() == 0, run.errors
+    victim.heal()
