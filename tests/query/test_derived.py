@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nanolake.contracts import get_table
+from nanolake.pipeline.refresh import _plan as planned
 from nanolake.pipeline.refresh import refresh
 from nanolake.query import derived
 from nanolake.storage import Lake
@@ -301,6 +302,37 @@ def test_every_kind_of_news_makes_the_right_experiments_stale(lake: Lake) -> Non
         world.commit(**{table: [world.row(table, **values)]})
         stale = lake.query(derived.stale_experiments(next(iter(before.values())))).to_pylist()
         assert {row["experiment_id"] for row in stale} == wanted, f"{table} {values}"
+
+
+def test_a_block_of_experiments_reads_the_files_that_its_rows_came_in(lake: Lake) -> None:
+    """One file a commit; blocks go through them in their order."""
+    world = World(lake, seed=5)
+    for start in (world.new_lab_and_sample, world.said_of_an_experiment, world.picture):
+        for _ in range(6):
+            start()
+    for _ in range(8):
+        world.segmented()
+        world.described()
+    wanted: dict[str, dict[str, list[int]]] = {}
+    for table in derived.BIG_TABLES:
+        rows = lake.query(
+            f"SELECT DISTINCT l.experiment_id AS id, t.snapshot_id AS snapshot FROM {table} t "
+            "JOIN segmentation s USING (segmentation_id) "
+            "JOIN micrograph_location l ON l.micrograph_id = s.micrograph_id ORDER BY ALL"
+        ).to_pylist()
+        for row in rows:
+            wanted.setdefault(row["id"], {}).setdefault(table, []).append(row["snapshot"])
+    with lake.connect() as connection:
+        found = derived.snapshots(connection, [*wanted, "without rows"])
+        assert found == wanted
+        one = min(wanted)
+        window = derived.windows(connection, [one], found)["particle"]
+        named = ", ".join(map(str, wanted[one]["particle"]))
+        assert window == f"snapshot_id IN ({named})"
+    order = [name for name, _ in planned(lake, rebuild=True).experiments]
+    first = [min(wanted.get(name, {}).get("particle", [0])) for name in order]
+    assert first == sorted(first)
+    assert len(set(first)) > 2
 
 
 @pytest.mark.slow
