@@ -59,7 +59,8 @@ def test_a_database_that_crashes_costs_time_and_no_row(
     victim = victims()
     run = victim.run()
     for _ in range(CRASHES):
-        assert run.steps(victim.random.randint(3, 12))
+        if not run.steps(victim.random.randint(3, 12)):
+            break
         postgres.crash()
         time.sleep(victim.random.uniform(0.0, 2.0))
         postgres.start()

@@ -9,15 +9,25 @@ import sqlite3
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from nanolake.errors import StoreError
 from nanolake.storage import Claim, Ledger, Unit, unit_key
 from nanolake.storage.catalogs import PostgresCatalog
-from nanolake.storage.ledger import LEASE_S, PostgresDatabase, owner_name
+from nanolake.storage.ledger import (
+    LEASE_S,
+    PostgresDatabase,
+    Session,
+    SqliteDatabase,
+    _LineLostError,
+    owner_name,
+)
 
 HOST = socket.gethostname()
 
@@ -222,3 +232,74 @@ def test_four_processes_claim_each_unit_once(profile: str, tmp_path: Path) -> No
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * 4
     assert sorted(claimed) == sorted(keys)
+
+
+class LosingLine:
+    """A database whose line is lost once, in the middle of a transaction or after its COMMIT."""
+
+    types = SqliteDatabase.types
+
+    def __init__(self, path: Path) -> None:
+        self._database, self.lose = SqliteDatabase(path), ""
+
+    def prepare(self) -> None:
+        self._database.prepare()
+
+    def now(self) -> float:
+        return self._database.now()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        lose, self.lose = self.lose, ""
+        with self._database.transaction() as session:
+            yield session
+            if lose == "before":
+                raise _LineLostError("lost before COMMIT")
+        if lose == "after":
+            raise _LineLostError("lost after COMMIT")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_line_that_is_lost_in_a_transaction_changes_nothing(tmp_path: Path, moment: str) -> None:
+    """Every call comes to what it does on a line that holds."""
+    database = LosingLine(tmp_path / "ledger.sqlite")
+    ledger = Ledger(database)
+    units = [Unit(key=name, step="segment", subject=name) for name in "abcd"]
+
+    def lost() -> None:
+        database.lose = moment
+
+    lost()
+    assert ledger.claim(units).mine == set("abcd")
+    lost()
+    assert ledger.claim(units).busy == set("abcd"), "claimed before, by another run of this process"
+    lost()
+    ledger.finish({"a": 1.0}, 7)
+    lost()
+    ledger.fail({"b": "unreadable"})
+    lost()
+    ledger.release(["c"])
+    lost()
+    assert ledger.attempts("abcd") == {"d": 1}
+    lost()
+    ledger.renew(["d"])
+    lost()
+    assert ledger.abandoned() == {}
+    lost()
+    assert ledger.counts() == {
+        ("segment", "done"): 1, ("segment", "failed"): 1, ("segment", "claimed"): 1
+    }  # fmt: skip
+
+
+def test_a_line_that_stays_away_is_an_error(tmp_path: Path) -> None:
+    database = LosingLine(tmp_path / "ledger.sqlite")
+    ledger = Ledger(database)
+
+    @contextmanager
+    def always() -> Iterator[Session]:
+        raise _LineLostError("away")
+        yield
+
+    database.transaction = always  # type: ignore[method-assign]
+    with pytest.raises(StoreError, match="away"):
+        ledger.counts()

@@ -17,11 +17,11 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from nanolake import __version__
 from nanolake.contracts import get_table
@@ -38,6 +38,7 @@ _POSTGRES_TYPES = {
     "int64": "bigint",
 }
 Row = Mapping[str, Any] | sqlite3.Row
+T = TypeVar("T")
 _BATCH = 500
 _WAIT_S = 60.0
 _IDLE_S = 30.0
@@ -79,6 +80,10 @@ class Abandoned:
 
     owner: str
     lease_until_s: float
+
+
+class _LineLostError(StoreError):
+    """A database that was reached went away in the middle of something."""
 
 
 class Session(Protocol):
@@ -136,22 +141,30 @@ class Ledger:
         is void and is taken over.
         """
         wanted = {unit.key: unit for unit in units}
-        me = owner or owner_name()
-        with self.transaction() as connection:
+        me, now = owner or owner_name(), self._now()
+        tried = False
+
+        def claimed(connection: Session) -> Claim:
+            nonlocal tried
             known = _states(connection, list(wanted))
+            mine = {key for key, row in known.items() if tried and _is_claim(row, me, now)}
+            tried = True
             done = {key for key, row in known.items() if row["state"] == "done"}
             failed = {key for key, row in known.items() if row["state"] == "failed"}
-            busy = {key for key, row in known.items() if self._is_held(row)}
-            taken = done | busy | (set() if retry_failed else failed)
-            mine = [unit for key, unit in wanted.items() if key not in taken]
-            connection.executemany(_CLAIM, [self._claim_row(unit, me) for unit in mine])
-        keys = frozenset(unit.key for unit in mine)
-        return Claim(
-            mine=keys,
-            done=frozenset(done),
-            failed=frozenset(failed) - keys,
-            busy=frozenset(busy) - keys,
-        )
+            busy = {key for key, row in known.items() if self._is_held(row)} - mine
+            taken = mine | done | busy | (set() if retry_failed else failed)
+            new = [unit for key, unit in wanted.items() if key not in taken]
+            rows = [(u.key, u.step, u.subject, me, now + LEASE_S, now) for u in new]
+            connection.executemany(_CLAIM, rows)
+            mine |= {unit.key for unit in new}
+            return Claim(
+                mine=frozenset(mine),
+                done=frozenset(done),
+                failed=frozenset(failed - mine),
+                busy=frozenset(busy),
+            )
+
+        return self._done(claimed)
 
     def finish(
         self, wall_s: Mapping[str, float], snapshot_id: int | None, *, owner: str | None = None
@@ -163,44 +176,36 @@ class Ledger:
         """
         me = owner or owner_name()
         rows = [(snapshot_id, seconds, self._now(), key, me) for key, seconds in wall_s.items()]
-        with self.transaction() as connection:
-            connection.executemany(
-                "UPDATE work_unit SET state = 'done', error = NULL, snapshot_id = ?, wall_s = ?, "
-                f"updated_at_s = ? WHERE {_OWN}",
-                rows,
-            )
+        self._done_for_each(
+            "UPDATE work_unit SET state = 'done', error = NULL, snapshot_id = ?, wall_s = ?, "
+            f"updated_at_s = ? WHERE {_OWN}",
+            rows,
+        )
 
     def fail(self, errors: Mapping[str, str], *, owner: str | None = None) -> None:
         """Mark units (key to error text) failed."""
         me = owner or owner_name()
         rows = [(text, self._now(), key, me) for key, text in errors.items()]
-        with self.transaction() as connection:
-            connection.executemany(
-                f"UPDATE work_unit SET state = 'failed', error = ?, updated_at_s = ? WHERE {_OWN}",
-                rows,
-            )
+        self._done_for_each(
+            f"UPDATE work_unit SET state = 'failed', error = ?, updated_at_s = ? WHERE {_OWN}", rows
+        )
 
     def renew(self, keys: Iterable[str], *, owner: str | None = None) -> None:
         """Prolong the lease of claimed units that are still being worked on."""
         until, me = self._now() + LEASE_S, owner or owner_name()
-        with self.transaction() as connection:
-            connection.executemany(
-                f"UPDATE work_unit SET lease_until_s = ? WHERE {_OWN}",
-                [(until, key, me) for key in keys],
-            )
+        self._done_for_each(
+            f"UPDATE work_unit SET lease_until_s = ? WHERE {_OWN}",
+            [(until, key, me) for key in keys],
+        )
 
     def release(self, keys: Iterable[str], *, owner: str | None = None) -> None:
         """Give claimed units back undone, so that the next run may take them at once."""
         me = owner or owner_name()
-        with self.transaction() as connection:
-            connection.executemany(
-                f"DELETE FROM work_unit WHERE {_OWN}", [(key, me) for key in keys]
-            )
+        self._done_for_each(f"DELETE FROM work_unit WHERE {_OWN}", [(key, me) for key in keys])
 
     def abandoned(self) -> dict[str, Abandoned]:
         """Return the claims whose owner is gone, by key: committed or not, nobody knows yet."""
-        with self.transaction() as connection:
-            rows = connection.execute("SELECT * FROM work_unit WHERE state = 'claimed'").fetchall()
+        rows = self._asked("SELECT * FROM work_unit WHERE state = 'claimed'")
         return {
             row["unit_key"]: Abandoned(owner=row["owner"], lease_until_s=row["lease_until_s"])
             for row in rows
@@ -212,7 +217,8 @@ class Ledger:
 
         A claim that was renewed, taken over or settled since `abandoned` was asked stays.
         """
-        with self.transaction() as connection:
+
+        def settled(connection: Session) -> None:
             for key, seen in abandoned.items():
                 where = (key, seen.owner, seen.lease_until_s)
                 if key in committed:
@@ -226,11 +232,13 @@ class Ledger:
                         f"DELETE FROM work_unit WHERE {_OWN} AND lease_until_s = ?", where
                     )
 
+        self._done(settled)
+
     def attempts(self, keys: Iterable[str], *, owner: str | None = None) -> dict[str, int]:
         """Return how often each of the ``keys`` that ``owner`` holds now was claimed."""
         me = owner or owner_name()
-        with self.transaction() as connection:
-            known = _states(connection, list(keys))
+        wanted = list(keys)
+        known = self._done(lambda connection: _states(connection, wanted))
         return {
             key: row["attempt"]
             for key, row in known.items()
@@ -239,10 +247,9 @@ class Ledger:
 
     def claimed(self) -> dict[str, tuple[str, float]]:
         """Return every claim that is not settled, by key: its step, and when (Unix time in s)."""
-        with self.transaction() as connection:
-            rows = connection.execute(
-                "SELECT unit_key, step, updated_at_s FROM work_unit WHERE state = 'claimed'"
-            ).fetchall()
+        rows = self._asked(
+            "SELECT unit_key, step, updated_at_s FROM work_unit WHERE state = 'claimed'"
+        )
         return {row["unit_key"]: (row["step"], row["updated_at_s"]) for row in rows}
 
     def now(self) -> float:
@@ -288,15 +295,26 @@ class Ledger:
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return how many units stand in each (step, state)."""
-        with self.transaction() as connection:
-            rows = connection.execute(
-                "SELECT step, state, count(*) AS n FROM work_unit GROUP BY 1, 2 ORDER BY 1, 2"
-            ).fetchall()
+        rows = self._asked(
+            "SELECT step, state, count(*) AS n FROM work_unit GROUP BY 1, 2 ORDER BY 1, 2"
+        )
         return {(row["step"], row["state"]): row["n"] for row in rows}
 
-    def _claim_row(self, unit: Unit, owner: str) -> tuple[object, ...]:
-        now = self._now()
-        return (unit.key, unit.step, unit.subject, owner, now + LEASE_S, now)
+    def _done(self, work: Callable[[Session], T]) -> T:
+        """Do ``work`` in a transaction, once more where the line was lost in the middle of it.
+
+        Whether it had been committed then nobody knows: it must come to the same done twice.
+        """
+        with suppress(_LineLostError), self.transaction() as connection:
+            return work(connection)
+        with self.transaction() as connection:
+            return work(connection)
+
+    def _done_for_each(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        self._done(lambda connection: connection.executemany(sql, rows))
+
+    def _asked(self, sql: str) -> list[Row]:
+        return self._done(lambda connection: list(connection.execute(sql).fetchall()))
 
     def _is_held(self, row: Row) -> bool:
         return (
@@ -410,7 +428,7 @@ class PostgresDatabase:
                 raise
             if isinstance(error, psycopg.errors.LockNotAvailable):
                 raise
-            raise StoreError(unreachable(self.conninfo, error)) from None
+            raise _LineLostError(unreachable(self.conninfo, error)) from None
 
     @cached_property
     def _idle(self) -> _Idle:
@@ -514,6 +532,11 @@ def _use_wal(path: Path) -> None:
             return
         finally:
             connection.close()
+
+
+def _is_claim(row: Row, owner: str, when_s: float) -> bool:
+    """Whether ``owner`` made this claim at that moment."""
+    return (row["state"], row["owner"], row["updated_at_s"]) == ("claimed", owner, when_s)
 
 
 def _states(connection: Session, keys: Sequence[str]) -> dict[str, Row]:
