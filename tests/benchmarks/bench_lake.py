@@ -356,8 +356,8 @@ def measure_commits(lake: Lake, folder: Path) -> float:
 
 def measure_daily(lake: Lake) -> dict[str, float]:
     """A corrected experiment in a large lake: questions before the refresh, the refresh, after."""
-    name = lake.query("FROM experiment ORDER BY experiment LIMIT 1").to_pylist()[0]
-    news = name | {"route": "corrected", "created_at": datetime.now(UTC)}
+    known = lake.query("FROM experiment ORDER BY experiment LIMIT 1").to_pylist()[0]
+    news = known | {"route": "corrected", "created_at": datetime.now(UTC)}
     lake.commit({"experiment": [news]}, message="a correction")
 
     def asked(name: str) -> float:
@@ -412,8 +412,8 @@ def report(
         "",
         "Seconds. Cold: a fresh process, opening the lake included, the interpreter's start and "
         f"imports not; {cold}. Warm: median of {REPEATS} more in that process (of one where cold "
-        "took more than 10 s). CPU: seconds of all threads, warm, at the larger size. Memory: the "
-        "process's peak resident size. Parquet and .duckdb: the "
+        "took more than 10 s). CPU: seconds of all threads, warm, at the larger size (mean of the "
+        "same). Memory: the process's peak resident size. Parquet and .duckdb: the "
         "rows of `morphology` with the same columns in the same order, and the same views over "
         "them, computed when asked.",
         "",

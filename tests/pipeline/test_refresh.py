@@ -152,15 +152,13 @@ def test_what_does_not_fit_into_the_bound_is_spilled(lake_copy: Lake) -> None:
     assert_true(lake_copy)
 
 
-@pytest.mark.parametrize("since", [None, "before"])
-def test_of_two_refreshes_at_once_one_goes_on(
-    lake_copy: Lake, monkeypatch: pytest.MonkeyPatch, since: str | None
+@pytest.mark.parametrize("stale", ["all", "some"])
+def test_a_refresh_that_began_between_plan_and_first_block_goes_on(
+    lake_copy: Lake, monkeypatch: pytest.MonkeyPatch, stale: str
 ) -> None:
-    """The second begins after the first block of the first, and news comes in between."""
-    if since:
-        refresh(lake_copy)
-    for name in lake_copy.query("SELECT experiment_id AS id FROM experiment_current").to_pylist():
-        rename(lake_copy, name["id"])
+    """... and the other stops, or does all of it anew; news comes in between, too."""
+    refresh(lake_copy)
+    change(lake_copy, all_but=0 if stale == "all" else 1)
     plan, calls = module._plan, list[Any]()
 
     def begun(*what: Any, **more: Any) -> module.Plan:
@@ -168,6 +166,7 @@ def test_of_two_refreshes_at_once_one_goes_on(
         made = plan(*what, **more)
         calls.append(what)
         if len(calls) == 1:
+            assert (made.since is None) == (stale == "all")
             rename(lake_copy, first_experiment(lake_copy))
             assert refresh(lake_copy).done > 0
             assert_true(lake_copy)
@@ -178,7 +177,45 @@ def test_of_two_refreshes_at_once_one_goes_on(
     assert_true(lake_copy)
     monkeypatch.undo()
     refresh(lake_copy)
-    assert_true(lake_copy)
+    assert_whole(lake_copy)
+
+
+@pytest.mark.parametrize("stale", ["all", "some"])
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_a_refresh_that_begins_between_two_blocks_takes_over(
+    lake_copy: Lake, stale: str, *, rebuild: bool
+) -> None:
+    """The first stops before its second block: its rows would come on top of the other's."""
+    refresh(lake_copy)
+    change(lake_copy, all_but=0 if stale == "all" else 1)
+    blocks = []
+
+    def after_a_block(stage: str, number: int, total: int) -> None:
+        blocks.append(number)
+        if number == 1:
+            other = Lake.open(lake_copy.root)
+            refresh(other, rebuild=rebuild)
+            other.close()
+
+    report = refresh(lake_copy, block_particles=1, progress=after_a_block)
+    assert blocks == [1]
+    assert report.rows["morphology"] < count(lake_copy, "morphology_row")
+    assert_whole(lake_copy)
+    assert refresh(lake_copy).done == 0
+
+
+def change(lake: Lake, all_but: int) -> None:
+    """Say something new of every experiment but some."""
+    found = lake.query("SELECT experiment_id AS id FROM experiment_current ORDER BY id").to_pylist()
+    for row in found[all_but:]:
+        rename(lake, row["id"])
+
+
+def assert_whole(lake: Lake) -> None:
+    """Answers are true, and so are the ready-made rows by themselves: none twice, none missing."""
+    assert_true(lake)
+    for name in derived.DERIVED:
+        assert count(lake, f"{name}_row") == count(lake, f"lake.main.{name}"), name
 
 
 def test_a_lake_without_rows_can_be_refreshed(tmp_path: Any) -> None:

@@ -226,7 +226,7 @@ BREAKS = {
     "experiment": "UPDATE experiment SET lab_id = 'none'",
     "shape_inference": "UPDATE shape_inference SET particle_count = 10000",
     "group_assignment": "UPDATE group_assignment SET segmentation_id = 'none' "
-    "WHERE particle_id = (SELECT max(particle_id) FROM group_assignment)",
+    "WHERE particle_id = (SELECT min(particle_id) FROM group_assignment)",
     "classifier_run": "UPDATE classifier_run SET grouping_run_id = 'none'",
     "shape_prediction": "UPDATE shape_prediction SET particle_id = 'none' WHERE particle_id = "
     "(SELECT max(particle_id) FROM shape_prediction)",
@@ -249,6 +249,20 @@ def test_rows_that_contradict_one_another_are_named(lake_copy: Lake) -> None:
     assert len(lines) == module.SHOWN_ROWS
     count = lake.query("FROM shape_inference_current").num_rows
     assert f"instead of 10000 (and {count - module.SHOWN_ROWS} more)" in lines[0].found
+
+
+def test_a_group_that_is_said_to_lie_elsewhere_is_named(lake_copy: Lake) -> None:
+    with lake_copy.alone() as writer:
+        writer.execute(BREAKS["group_assignment"])
+    found = [one.found for one in verify(lake_copy).broken if one.what == "rows"]
+    assert found == ["segmentation_id is not its particle's: none"]
+
+
+def test_a_lake_of_an_older_version_is_not_broken_for_what_it_lacks(lake_copy: Lake) -> None:
+    with lake_copy.alone() as writer:
+        writer.execute("ALTER TABLE group_assignment DROP COLUMN segmentation_id")
+    lake_copy.close()
+    assert verify(lake_copy).intact
 
 
 def test_work_that_is_done_without_its_rows_is_named(kept: tuple[Lake, Path]) -> None:

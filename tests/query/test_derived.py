@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nanolake.contracts import get_table
-from nanolake.pipeline.refresh import _plan as planned
+from nanolake.pipeline import refresh as module
 from nanolake.pipeline.refresh import refresh
 from nanolake.query import derived
 from nanolake.storage import Lake
@@ -304,8 +304,8 @@ def test_every_kind_of_news_makes_the_right_experiments_stale(lake: Lake) -> Non
         assert {row["experiment_id"] for row in stale} == wanted, f"{table} {values}"
 
 
-def test_a_block_of_experiments_reads_the_files_that_its_rows_came_in(lake: Lake) -> None:
-    """One file a commit; blocks go through them in their order."""
+def test_blocks_name_the_commits_of_their_rows_and_follow_them(lake: Lake) -> None:
+    """One file a commit: those of the others need not be opened."""
     world = World(lake, seed=5)
     for start in (world.new_lab_and_sample, world.said_of_an_experiment, world.picture):
         for _ in range(6):
@@ -329,7 +329,7 @@ def test_a_block_of_experiments_reads_the_files_that_its_rows_came_in(lake: Lake
         window = derived.windows(connection, [one], found)["particle"]
         named = ", ".join(map(str, wanted[one]["particle"]))
         assert window == f"snapshot_id IN ({named})"
-    order = [name for name, _ in planned(lake, rebuild=True).experiments]
+    order = [name for name, _ in module._plan(lake, rebuild=True).experiments]
     first = [min(wanted.get(name, {}).get("particle", [0])) for name in order]
     assert first == sorted(first)
     assert len(set(first)) > 2

@@ -56,7 +56,7 @@ class Plan:
     snapshots: Mapping[str, Mapping[str, Sequence[int]]]
     """Where the rows of each lie: `derived.snapshots`."""
     since: int | None
-    """The snapshot up to which the ready-made rows go now; None: nothing of them is true."""
+    """The snapshot up to which the ready-made rows go now; None: none of them is to be kept."""
 
 
 def refreshed(lake: Lake, report: StageReport) -> StageReport:
@@ -113,6 +113,8 @@ def _plan(lake: Lake, *, rebuild: bool) -> Plan:
             LEFT JOIN held USING (experiment_id)
             WHERE experiment_id IN (FROM chosen)"""
         ).fetchall()
+        if found and len(found) == _one(connection, "SELECT count(*) FROM experiment_current"):
+            since = None
         snapshots = derived.snapshots(connection, [name for name, _ in found])
         connection.execute("COMMIT")
     found.sort(key=lambda one: (_first_particles(snapshots.get(one[0], {})), one[0]))
@@ -124,9 +126,9 @@ def _plan(lake: Lake, *, rebuild: bool) -> Plan:
     )
 
 
-def _first_particles(snapshots: Mapping[str, Sequence[int]]) -> int:
+def _first_particles(of_one: Mapping[str, Sequence[int]]) -> int:
     """Return the snapshot that brought an experiment's first particles; 0 where it has none."""
-    return min(snapshots.get("particle", ()), default=0)
+    return min(of_one.get("particle", ()), default=0)
 
 
 def _carry_out(

@@ -218,6 +218,11 @@ def _rows(lake: Lake, found: Findings) -> None:
     found.progress("rows", 0, len(rows.ROW_CHECKS))
     for number, check in enumerate(rows.ROW_CHECKS, start=1):
         try:
+            if (
+                check.column
+                and check.column not in lake.query(f"FROM {check.table} LIMIT 0").schema.names
+            ):
+                continue
             wrong = lake.query(
                 f"SELECT *, count(*) OVER () AS all_of_them FROM ({check.sql}) "
                 f"ORDER BY name LIMIT {SHOWN_ROWS}"

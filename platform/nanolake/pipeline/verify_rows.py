@@ -17,6 +17,8 @@ class RowCheck:
     wrong: str
     sql: str
     remedy: str = _ANEW
+    column: str | None = None
+    """Column of ``table`` that is asked, where lakes of older versions do not have it."""
 
 
 def _orphans(table: str, parent: str, key: str, called: str | None = None) -> RowCheck:
@@ -61,6 +63,7 @@ ROW_CHECKS = (
     _doubles("group_prediction", "particle_id"),
     RowCheck(
         table="group_assignment",
+        column="segmentation_id",
         wrong="segmentation_id is not its particle's",
         sql="SELECT a.particle_id AS name, a.segmentation_id AS found FROM group_assignment a "
         "JOIN particle p USING (particle_id) WHERE a.segmentation_id != p.segmentation_id",

@@ -74,7 +74,7 @@ def draw_settings(seed: int, *, side_px: int = 512) -> MicrographSettings:
 
 
 def piled(settings: MicrographSettings, seed: int) -> MicrographSettings:
-    """Return the settings with their particles lying over one another, half of them or nearly all.
+    """Return the settings with 40 % to all of their particles lying over one another.
 
     As a drop that dried thick leaves them: everything else stays, also an empty picture. The same
     for the same ``seed``.

@@ -134,7 +134,7 @@ def _training_lines(s: SegmenterTrainSettings, card: Mapping[str, Any]) -> list[
     if card["settings"] != SegmenterTrainSettings().model_dump(mode="json"):
         again += " --config SETTINGS.yaml"
     scenes = s.crops_per_epoch // s.crops_per_micrograph
-    piles = f", in {s.piled_share:.0%} of them all particles in piles" if s.piled_share else ""
+    piles = f", in {s.piled_share:.0%} of them particles in piles" if s.piled_share else ""
     start = "random weights"
     if "start_from_sha256" in card:
         name, digest = card["settings"]["start_from"], card["start_from_sha256"]
