@@ -33,25 +33,28 @@ QUICK_GROUP = GroupSettings(k_max=4, null_runs=2, bootstrap_runs=2, seeds=1)
 QUICK_CLASSIFY = ClassifySettings()
 SERVICES = services.environment()
 os.environ.update(SERVICES or {})
-PROFILES = [
-    "laptop",
-    pytest.param(
-        "cluster",
-        marks=pytest.mark.skipif(SERVICES is None, reason="no PostgreSQL and S3: `make services`"),
-    ),
-]
+PROFILES = ["laptop", "cluster"]
 
 
 @pytest.fixture(params=PROFILES)
 def profile(request: pytest.FixtureRequest) -> str:
-    """Each test that takes this runs twice: in a folder, and on PostgreSQL and S3."""
-    return str(request.param)
+    """Each test that takes this runs twice: in a folder, and on PostgreSQL and S3.
+
+    ``parametrize("profile", [...], indirect=True)`` chooses one of them.
+    """
+    return _running(request.param)
 
 
 @pytest.fixture(scope="module", params=PROFILES)
 def any_profile(request: pytest.FixtureRequest) -> str:
     """As `profile`, for what a whole module shares."""
-    return str(request.param)
+    return _running(request.param)
+
+
+def _running(name: str) -> str:
+    if name == "cluster" and SERVICES is None:
+        pytest.skip("no PostgreSQL and S3: `make services`")
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,16 @@ from typing import Any
 import pytest
 
 from nanolake.storage import Lake
-from nanolake.testing.services import Postgres
+from nanolake.testing.services import Postgres, new_addresses
 
-pytestmark = [pytest.mark.slow, pytest.mark.dask, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.dask,
+    pytest.mark.timeout(900),
+    pytest.mark.parametrize("profile", ["cluster"], indirect=True),
+]
 
 CRASHES = 6
-
-
-@pytest.fixture
-def profile() -> str:
-    if "NANOLAKE_TEST_CATALOG" not in os.environ:
-        pytest.skip("no PostgreSQL and S3: `make services`")
-    return "cluster"
 
 
 @pytest.fixture
@@ -40,16 +37,7 @@ def postgres(profile: str) -> Iterator[Postgres]:
 @pytest.fixture
 def new_lake(postgres: Postgres, tmp_path: Path) -> Callable[[], Lake]:
     """Return what makes a lake with its catalogue on that server."""
-
-    def make() -> Lake:
-        name = f"l{uuid.uuid4().hex[:12]}"
-        return Lake.create(
-            tmp_path / name,
-            catalog=f"postgresql://nanolake@127.0.0.1:{postgres.port}/nanolake?schema={name}",
-            data=f"{os.environ['NANOLAKE_TEST_DATA']}/{name}",
-        )
-
-    return make
+    return lambda: Lake.create(tmp_path / "lake", **new_addresses(postgres_port=postgres.port))
 
 
 def test_a_database_that_crashes_costs_time_and_no_row(

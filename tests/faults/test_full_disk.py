@@ -16,16 +16,16 @@ import pytest
 
 from nanolake.storage import Lake
 
-pytestmark = [pytest.mark.slow, pytest.mark.dask, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.dask,
+    pytest.mark.timeout(900),
+    pytest.mark.parametrize("profile", ["laptop"], indirect=True),
+]
 
 SIZE = "64m"
 LEFT_BYTES = (0, 60_000, 400_000)
 """Room that is left when the disk begins to be full."""
-
-
-@pytest.fixture
-def profile() -> str:
-    return "laptop"
 
 
 @pytest.fixture

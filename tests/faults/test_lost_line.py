@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,21 +12,20 @@ import pytest
 
 from nanolake.storage import Lake
 from nanolake.testing.proxy import Proxy
+from nanolake.testing.services import new_addresses
 
-pytestmark = [pytest.mark.slow, pytest.mark.dask, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.dask,
+    pytest.mark.timeout(900),
+    pytest.mark.parametrize("profile", ["cluster"], indirect=True),
+]
 
 AWAY_S = 4.0
 
 
 @pytest.fixture
-def profile() -> str:
-    if "NANOLAKE_TEST_CATALOG" not in os.environ:
-        pytest.skip("no PostgreSQL and S3: `make services`")
-    return "cluster"
-
-
-@pytest.fixture
-def lines() -> Iterator[dict[str, Proxy]]:
+def lines(profile: str) -> Iterator[dict[str, Proxy]]:
     """A line each to the services that run."""
     s3, postgres = urlsplit(os.environ["AWS_ENDPOINT_URL"]), urlsplit(
         os.environ["NANOLAKE_TEST_CATALOG"]
@@ -41,21 +38,12 @@ def lines() -> Iterator[dict[str, Proxy]]:
 
 
 @pytest.fixture
-def new_lake(profile: str, lines: dict[str, Proxy], tmp_path: Path) -> Callable[[], Lake]:
+def new_lake(
+    lines: dict[str, Proxy], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Lake]:
     """Return what makes a lake that is reached through the lines."""
-
-    def make() -> Lake:
-        name = f"l{uuid.uuid4().hex[:12]}"
-        place = urlsplit(os.environ["NANOLAKE_TEST_CATALOG"])
-        catalog = place._replace(netloc=f"{place.username}@127.0.0.1:{lines['PostgreSQL'].port}")
-        endpoint = f"http://127.0.0.1:{lines['S3'].port}"
-        return Lake.create(
-            tmp_path / name,
-            catalog=f"{catalog.geturl()}?schema={name}",
-            data=f"{os.environ['NANOLAKE_TEST_DATA']}/{name}?endpoint={endpoint}",
-        )
-
-    return make
+    ports = {"postgres_port": lines["PostgreSQL"].port, "s3_port": lines["S3"].port}
+    return lambda: Lake.create(tmp_path_factory.mktemp("handle") / "lake", **new_addresses(**ports))
 
 
 def test_a_line_that_is_lost_for_a_while_costs_time_and_one_that_stays_away_one_error(

@@ -28,6 +28,7 @@ SIZES_PX = ((5.0, 25.0), (25.0, 80.0), (80.0, 400.0))
 """Diameters are log-uniform within a band; each band holds a third of the pictures."""
 SECOND_FAMILY = 0.25
 PILED_COVERAGE = (0.05, 0.4)
+"""What a coverage is held to in `piled`."""
 STAND_OUT = (3.0, 6.0)
 """Least contrast of a particle over noise, a draw for each picture; at 3 it is only just seen."""
 

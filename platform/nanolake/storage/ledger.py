@@ -38,7 +38,7 @@ _POSTGRES_TYPES = {
     "int64": "bigint",
 }
 Row = Mapping[str, Any] | sqlite3.Row
-T = TypeVar("T")
+Outcome = TypeVar("Outcome")
 _BATCH = 500
 _WAIT_S = 60.0
 _IDLE_S = 30.0
@@ -164,7 +164,7 @@ class Ledger:
                 busy=frozenset(busy),
             )
 
-        return self._done(claimed)
+        return self._do(claimed)
 
     def finish(
         self, wall_s: Mapping[str, float], snapshot_id: int | None, *, owner: str | None = None
@@ -176,7 +176,7 @@ class Ledger:
         """
         me = owner or owner_name()
         rows = [(snapshot_id, seconds, self._now(), key, me) for key, seconds in wall_s.items()]
-        self._done_for_each(
+        self._do_for_each(
             "UPDATE work_unit SET state = 'done', error = NULL, snapshot_id = ?, wall_s = ?, "
             f"updated_at_s = ? WHERE {_OWN}",
             rows,
@@ -186,14 +186,14 @@ class Ledger:
         """Mark units (key to error text) failed."""
         me = owner or owner_name()
         rows = [(text, self._now(), key, me) for key, text in errors.items()]
-        self._done_for_each(
+        self._do_for_each(
             f"UPDATE work_unit SET state = 'failed', error = ?, updated_at_s = ? WHERE {_OWN}", rows
         )
 
     def renew(self, keys: Iterable[str], *, owner: str | None = None) -> None:
         """Prolong the lease of claimed units that are still being worked on."""
         until, me = self._now() + LEASE_S, owner or owner_name()
-        self._done_for_each(
+        self._do_for_each(
             f"UPDATE work_unit SET lease_until_s = ? WHERE {_OWN}",
             [(until, key, me) for key in keys],
         )
@@ -201,7 +201,7 @@ class Ledger:
     def release(self, keys: Iterable[str], *, owner: str | None = None) -> None:
         """Give claimed units back undone, so that the next run may take them at once."""
         me = owner or owner_name()
-        self._done_for_each(f"DELETE FROM work_unit WHERE {_OWN}", [(key, me) for key in keys])
+        self._do_for_each(f"DELETE FROM work_unit WHERE {_OWN}", [(key, me) for key in keys])
 
     def abandoned(self) -> dict[str, Abandoned]:
         """Return the claims whose owner is gone, by key: committed or not, nobody knows yet."""
@@ -232,13 +232,13 @@ class Ledger:
                         f"DELETE FROM work_unit WHERE {_OWN} AND lease_until_s = ?", where
                     )
 
-        self._done(settled)
+        self._do(settled)
 
     def attempts(self, keys: Iterable[str], *, owner: str | None = None) -> dict[str, int]:
         """Return how often each of the ``keys`` that ``owner`` holds now was claimed."""
         me = owner or owner_name()
         wanted = list(keys)
-        known = self._done(lambda connection: _states(connection, wanted))
+        known = self._do(lambda connection: _states(connection, wanted))
         return {
             key: row["attempt"]
             for key, row in known.items()
@@ -300,7 +300,7 @@ class Ledger:
         )
         return {(row["step"], row["state"]): row["n"] for row in rows}
 
-    def _done(self, work: Callable[[Session], T]) -> T:
+    def _do(self, work: Callable[[Session], Outcome]) -> Outcome:
         """Do ``work`` in a transaction, once more where the line was lost in the middle of it.
 
         Whether it had been committed then nobody knows: it must come to the same done twice.
@@ -310,11 +310,11 @@ class Ledger:
         with self.transaction() as connection:
             return work(connection)
 
-    def _done_for_each(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        self._done(lambda connection: connection.executemany(sql, rows))
+    def _do_for_each(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        self._do(lambda connection: connection.executemany(sql, rows))
 
     def _asked(self, sql: str) -> list[Row]:
-        return self._done(lambda connection: list(connection.execute(sql).fetchall()))
+        return self._do(lambda connection: list(connection.execute(sql).fetchall()))
 
     def _is_held(self, row: Row) -> bool:
         return (

@@ -42,19 +42,30 @@ def environment() -> dict[str, str] | None:
     return dict(found["environment"]) if alive else None
 
 
-def new_addresses() -> dict[str, str]:
+def new_addresses(
+    *, postgres_port: int | None = None, s3_port: int | None = None
+) -> dict[str, str]:
     """Return ``catalog`` and ``data`` of a new lake of its own on the running services.
 
-    Raises `RuntimeError` where none runs.
+    A port is where one is reached instead: a line to it, or another server with the same role and
+    password. Raises `RuntimeError` where none runs.
     """
     found = environment()
     if found is None:
         raise RuntimeError("no PostgreSQL and S3: `make services`")
     name = f"t{uuid.uuid4().hex[:12]}"
+    catalog = found["NANOLAKE_TEST_CATALOG"]
+    if postgres_port is not None:
+        catalog = _catalog(postgres_port)
+    endpoint = "" if s3_port is None else f"?endpoint=http://127.0.0.1:{s3_port}"
     return {
-        "catalog": f"{found['NANOLAKE_TEST_CATALOG']}?schema={name}",
-        "data": f"{found['NANOLAKE_TEST_DATA']}/{name}",
+        "catalog": f"{catalog}?schema={name}",
+        "data": f"{found['NANOLAKE_TEST_DATA']}/{name}{endpoint}",
     }
+
+
+def _catalog(port: int) -> str:
+    return f"postgresql://nanolake@127.0.0.1:{port}/nanolake"
 
 
 def start() -> None:
@@ -70,9 +81,9 @@ def start() -> None:
     s3, s3_port = _start_s3(folder / "s3", secret)
     found = {
         "folder": str(folder),
-        "processes": [postgres.process, s3],
+        "processes": [postgres.server.pid, s3],
         "environment": {
-            "NANOLAKE_TEST_CATALOG": f"postgresql://nanolake@127.0.0.1:{postgres.port}/nanolake",
+            "NANOLAKE_TEST_CATALOG": _catalog(postgres.port),
             "NANOLAKE_TEST_DATA": f"s3://{BUCKET}",
             "PGPASSWORD": password,
             "AWS_ACCESS_KEY_ID": "nanolake",
@@ -115,7 +126,6 @@ class Postgres:
     def __init__(self, folder: Path, password: str) -> None:
         self._programs, self._folder = _postgres_programs(), folder
         self.port = _free_ports(1)[0]
-        self._server: subprocess.Popen[bytes] | None = None
         folder.mkdir()
         word = folder / "password"
         word.write_text(password)
@@ -130,12 +140,6 @@ class Postgres:
         self.start()
         _make_database(self.port, password)
 
-    @property
-    def process(self) -> int:
-        """The server's process."""
-        assert self._server is not None
-        return self._server.pid
-
     def start(self) -> None:
         """Start the server, the first time or again; return once it listens."""
         options = {
@@ -144,14 +148,13 @@ class Postgres:
             "unix_socket_directories": "",
             "max_connections": 300,
         }
-        self._server = self._run("postgres", *(f"-c{name}={options[name]}" for name in options))
-        _wait_for("PostgreSQL", self.port, self._server)
+        self.server = self._run("postgres", *(f"-c{name}={options[name]}" for name in options))
+        _wait_for("PostgreSQL", self.port, self.server)
 
     def crash(self) -> None:
         """End the server at once, as a crash does: what was not committed is lost."""
-        assert self._server is not None
-        self._server.send_signal(signal.SIGQUIT)
-        self._server.wait(_WAIT_S)
+        self.server.send_signal(signal.SIGQUIT)
+        self.server.wait(_WAIT_S)
 
     def _run(self, program: str, *words: str) -> subprocess.Popen[bytes]:
         command = [str(self._programs / program), "-D", str(self._folder / "data"), *words]

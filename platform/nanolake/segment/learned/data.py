@@ -41,7 +41,7 @@ def scene(seed: tuple[int, ...], side_px: int, *, piled_share: float = 0.0) -> S
     """Simulate one micrograph of any lab, perhaps its particles in piles; fixed by ``seed``."""
     number = int(np.random.SeedSequence(seed).generate_state(1, np.uint32)[0])
     settings = draw_settings(number, side_px=side_px)
-    if piled_share > 0.0 and np.random.default_rng(number).random() < piled_share:
+    if np.random.default_rng(number).random() < piled_share:
         settings = piled(settings, number)
     made = simulate_micrograph(settings, number)
     return Scene(stretched(made.pixels), training_maps(made.labels, made.printed), made.labels)
