@@ -40,11 +40,12 @@ def test_a_seed_is_a_picture() -> None:
     assert np.array_equal(a.maps[..., 0] > 0, a.labels > 0)
 
 
-def test_a_share_of_the_pictures_is_piled() -> None:
+@pytest.mark.parametrize("kind", ["piled_share", "many_shapes_share"])
+def test_a_share_of_the_pictures_is_of_a_kind(kind: str) -> None:
     """The others are what they are without any: a share of 0.5 mixes both."""
     numbers = range(12)
     none, half, all_ = (
-        [scene((0, number), 96, piled_share=share).labels for number in numbers]
+        [scene((0, number), 128, **{kind: share}).labels for number in numbers]
         for share in (0.0, 0.5, 1.0)
     )
     same = [np.array_equal(a, b) for a, b in zip(none, half, strict=True)]

@@ -19,6 +19,7 @@ from nanolake.segment.grey import stretched
 from nanolake.segment.learned.settings import SegmenterTrainSettings
 from nanolake.segment.learned.targets import loss_weights, training_maps
 from nanolake.simulate import draw_settings, piled, simulate_micrograph
+from nanolake.simulate.any_shape import draw_shape_settings
 from nanolake.training import RoundsData
 
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
@@ -37,11 +38,25 @@ class Scene:
     labels: NDArray[np.uint16]
 
 
-def scene(seed: tuple[int, ...], side_px: int, *, piled_share: float = 0.0) -> Scene:
-    """Simulate one micrograph of any lab, perhaps its particles in piles; fixed by ``seed``."""
+def scene(
+    seed: tuple[int, ...],
+    side_px: int,
+    *,
+    piled_share: float = 0.0,
+    many_shapes_share: float = 0.0,
+) -> Scene:
+    """Simulate one micrograph of any lab; fixed by ``seed``.
+
+    The shares are the chances that its particles lie in piles, and that they are of many shapes.
+    """
     number = int(np.random.SeedSequence(seed).generate_state(1, np.uint32)[0])
-    settings = draw_settings(number, side_px=side_px)
-    if np.random.default_rng(number).random() < piled_share:
+    in_piles, many_shapes = np.random.default_rng(number).random(2) < (
+        piled_share,
+        many_shapes_share,
+    )
+    draw = draw_shape_settings if many_shapes else draw_settings
+    settings = draw(number, side_px=side_px)
+    if in_piles:
         settings = piled(settings, number)
     made = simulate_micrograph(settings, number)
     return Scene(stretched(made.pixels), training_maps(made.labels, made.printed), made.labels)
@@ -100,11 +115,15 @@ def _contrast(grey: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
     return np.asarray(np.clip(grey, 0.0, 1.0), np.float32)
 
 
-def _scenes(seed: tuple[int, ...], side_px: int, piled_share: float) -> Iterator[Scene]:
+def _scenes(settings: SegmenterTrainSettings, seed: tuple[int, ...]) -> Iterator[Scene]:
     """Yield scenes without end; a draw that the simulator refuses is drawn again."""
+    shares = {
+        "piled_share": settings.piled_share,
+        "many_shapes_share": settings.many_shapes_share,
+    }
     for index in itertools.count():
         with suppress(SettingsError):
-            yield scene((*seed, index), side_px, piled_share=piled_share)
+            yield scene((*seed, index), settings.micrograph_px, **shares)
 
 
 class SimulatedCrops(IterableDataset[list[Tensor]]):
@@ -121,7 +140,7 @@ class SimulatedCrops(IterableDataset[list[Tensor]]):
     def __iter__(self) -> Iterator[list[Tensor]]:
         cv2.setNumThreads(1)
         s, rng = self.settings, np.random.default_rng(self.seed)
-        fresh = _scenes(self.seed, s.micrograph_px, s.piled_share)
+        fresh = _scenes(s, self.seed)
         pool = list(itertools.islice(fresh, min(_FIRST, s.pool)))
         for _ in range(self.batches):
             far = rng.random() < _FAR_SHARE

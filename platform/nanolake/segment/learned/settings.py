@@ -33,6 +33,8 @@ class SegmenterTrainSettings(Settings):
     """How many crops one simulated micrograph gives on average, each worn in another way."""
     piled_share: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of the training's micrographs whose particles are laid over one another (`piled`)."""
+    many_shapes_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share that holds crystals of many shapes, crosses and stars too (`draw_shape_settings`)."""
     pool: int = Field(default=64, ge=1)
     """Micrographs a worker holds to draw crops from."""
     channels: tuple[int, int, int, int, int] = (32, 48, 64, 96, 128)

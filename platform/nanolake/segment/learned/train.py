@@ -134,7 +134,8 @@ def _training_lines(s: SegmenterTrainSettings, card: Mapping[str, Any]) -> list[
     if card["settings"] != SegmenterTrainSettings().model_dump(mode="json"):
         again += " --config SETTINGS.yaml"
     scenes = s.crops_per_epoch // s.crops_per_micrograph
-    piles = f", in {s.piled_share:.0%} of them particles in piles" if s.piled_share else ""
+    kinds = f", {s.many_shapes_share:.0%} of them of many shapes" if s.many_shapes_share else ""
+    kinds += f", {s.piled_share:.0%} with particles in piles" if s.piled_share else ""
     start = "random weights"
     if "start_from_sha256" in card:
         name, digest = card["settings"]["start_from"], card["start_from_sha256"]
@@ -143,7 +144,7 @@ def _training_lines(s: SegmenterTrainSettings, card: Mapping[str, Any]) -> list[
         f"**Trained** from {start} on simulated micrographs only; no real picture and no human "
         f"label. {card['epochs_trained']} rounds of {s.crops_per_epoch:,} crops of {s.crop_px} x "
         f"{s.crop_px} px, cut from about {scenes:,} micrographs of {s.micrograph_px} x "
-        f"{s.micrograph_px} px a round (`nanolake.simulate.draw_settings`){piles}, new ones in "
+        f"{s.micrograph_px} px a round (`nanolake.simulate.draw_settings`){kinds}, new ones in "
         f"every round; each crop with its own zoom, turn, contrast and sign. Seed {s.seed}, "
         f"{workers} workers.",
         "",
