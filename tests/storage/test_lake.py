@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -467,7 +468,7 @@ def commit_and_die(root: Path) -> None:
 
 
 def test_a_crash_between_commit_and_finish_is_found_in_the_history(lake: Lake) -> None:
-    worker = multiprocessing.get_context("fork").Process(target=commit_and_die, args=(lake.root,))
+    worker = multiprocessing.get_context("spawn").Process(target=commit_and_die, args=(lake.root,))
     worker.start()
     worker.join(60)
     assert worker.exitcode == -signal.SIGKILL
@@ -523,6 +524,69 @@ def commit_ten(root: Path, number: int, barrier: Any) -> None:
     lake.close()
 
 
+_heard: list[str] | None = None
+
+
+def hear(event: str, values: tuple[Any, ...]) -> None:
+    """Note what Python opens: files, and databases of its SQLite library."""
+    if _heard is not None and event in ("open", "sqlite3.connect"):
+        _heard.append(str(values[0]))
+
+
+@pytest.fixture
+def opened() -> Iterator[list[str]]:
+    """What Python opens during a test."""
+    global _heard
+    if _heard is None:
+        sys.addaudithook(hear)  # it cannot be taken back: it is silent between tests
+    _heard = []
+    yield _heard
+    _heard = None
+
+
+def test_each_sqlite_file_is_opened_by_one_library(tmp_path: Path, opened: list[str]) -> None:
+    """Python's and DuckDB's would drop each other's locks, and other processes step in between."""
+    lake = Lake.create(tmp_path / "lake")
+    claim(lake, "k")
+    snapshot = lake.commit({"lab": labs("a", unit="k")}, message="m", unit_keys=["k"])
+    lake.ledger.finish({"k": 1.0}, snapshot)
+    assert [file.table for file in lake.data_files(snapshot)] == ["lab"]
+    assert lake.query("SELECT state FROM work_unit").to_pylist() == [{"state": "done"}]
+    assert lake.query("SELECT 1 FROM data_file WHERE snapshot_id = ?", [snapshot]).num_rows == 1
+    assert lake.catalog.damage() == []
+    attached = lake.query("SELECT path FROM duckdb_databases()").column(0).to_pylist()
+    lake.close()
+    catalog, ledger = (str(lake.root / f"{name}.sqlite") for name in ("catalog", "ledger"))
+    assert [path for path in attached if path and "ledger" in path] == []
+    assert [path for path in opened if path.startswith(catalog)] == []
+    assert any(path.startswith((ledger, f"file://{ledger}")) for path in opened)
+
+
+def commit_one(root: Path, answers: Any) -> None:
+    lake = Lake.open(root)
+    try:
+        answers.put(lake.commit({"lab": labs("b")}, message="by a child"))
+    except LakeError as error:
+        answers.put(str(error))
+
+
+def test_a_child_that_was_forked_beside_an_open_lake_is_refused(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path / "lake")
+    lake.commit({"lab": labs("a")}, message="by the parent")
+    context = multiprocessing.get_context("fork")
+    said = []
+    for _ in range(2):
+        answers = context.SimpleQueue()
+        worker = context.Process(target=commit_one, args=(lake.root, answers))
+        worker.start()
+        said.append(answers.get())
+        worker.join(60)
+        lake.close()
+    assert "forked from one that had a lake open: start processes" in said[0]
+    assert isinstance(said[1], int)
+    assert lab_ids(lake) == ["a", "b"]
+
+
 def samples(name: str) -> list[dict[str, Any]]:
     ids = {"sample_id": name, "lab_id": name, "sample": name}
     return [{**ids, "unit_key": name, "created_at": NOW}]
@@ -530,7 +594,7 @@ def samples(name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_four_processes_commit_at_once_and_nothing_is_lost(lake: Lake) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(4)
     workers = [
         context.Process(target=commit_ten, args=(lake.root, number, barrier)) for number in range(4)

@@ -12,21 +12,27 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sqlite3
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from nanolake.errors import LakeError, SettingsError
-from nanolake.storage.ledger import Ledger, Numbered, PostgresDatabase, Session
+from nanolake.storage.extensions import new_connection
+from nanolake.storage.ledger import BESIDE, Ledger, PostgresDatabase
+from nanolake.storage.ledger_rows import LedgerRows
+
+if TYPE_CHECKING:
+    import duckdb
 
 LOCK_TIMEOUT_S = 300.0
 _POLL_S = 0.01
 """The longer it is, the more often who has just had the file lock gets it again."""
 DEFAULT_SCHEMA = "nanolake"
 _METADATA = "__ducklake_metadata_lake"  # DuckLake's name for what lies behind `lake`
+_QUICK_CHECK = "PRAGMA quick_check"
 _STUCK = "is a run stuck? `nanolake status` names the owners of open work"
 
 
@@ -52,8 +58,12 @@ class Catalog(Protocol):
         """Return the statement that attaches the catalogue as ``lake``."""
         ...
 
-    def attach_ledger(self) -> str:
-        """Return the statement that attaches the ledger, read-only, as ``ledger``."""
+    def attach_ledger(self) -> Sequence[str]:
+        """Return the statements, if any, that a reader needs once before `show_ledger`."""
+        ...
+
+    def show_ledger(self, reader: duckdb.DuckDBPyConnection) -> None:
+        """Let a connection ask the tables that lie beside the catalogue, under their names."""
         ...
 
     def ledger(self) -> Ledger:
@@ -67,10 +77,6 @@ class Catalog(Protocol):
 
     def has_models(self) -> bool:
         """Whether MLflow has ever been used: asking MLflow itself takes seconds."""
-        ...
-
-    def session(self) -> AbstractContextManager[Session]:
-        """Give a session that reads DuckLake's own tables."""
         ...
 
     def damage(self) -> list[str]:
@@ -87,7 +93,11 @@ class Catalog(Protocol):
 
 @dataclass(frozen=True)
 class SqliteCatalog:
-    """``catalog.sqlite``, ``ledger.sqlite`` and ``.lock`` in the lake's folder."""
+    """``catalog.sqlite``, ``ledger.sqlite`` and ``.lock`` in the lake's folder.
+
+    Each file is opened by one SQLite library alone: the catalogue by DuckDB's, the ledger by
+    Python's (`nanolake.storage.ledger_rows` says why).
+    """
 
     root: Path
     extensions = ("ducklake", "sqlite_scanner")
@@ -95,7 +105,11 @@ class SqliteCatalog:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        return str(self.root / "catalog.sqlite"), str(self.root / "ledger.sqlite")
+        return (str(self.root / "catalog.sqlite"),)
+
+    @property
+    def _ledger_path(self) -> Path:
+        return self.root / "ledger.sqlite"
 
     def attach_lake(self, options: dict[str, str]) -> str:
         """The catalogue knows the folder it was made in: a lake may have been moved since."""
@@ -103,11 +117,15 @@ class SqliteCatalog:
         more = options | {"OVERRIDE_DATA_PATH": "true"} | journal
         return f"ATTACH 'ducklake:sqlite:{quoted(self.paths[0])}' AS lake ({_words(more)})"
 
-    def attach_ledger(self) -> str:
-        return f"ATTACH '{quoted(self.paths[1])}' AS ledger (TYPE sqlite, READ_ONLY)"
+    def attach_ledger(self) -> Sequence[str]:
+        return ()
+
+    def show_ledger(self, reader: duckdb.DuckDBPyConnection) -> None:
+        for name in BESIDE:
+            reader.register(name, LedgerRows(self._ledger_path, name))
 
     def ledger(self) -> Ledger:
-        return Ledger(self.root / "ledger.sqlite")
+        return Ledger(self._ledger_path)
 
     @property
     def tracking_uri(self) -> str:
@@ -116,18 +134,10 @@ class SqliteCatalog:
     def has_models(self) -> bool:
         return (self.root / "models" / "mlflow.sqlite").exists()
 
-    @contextmanager
-    def session(self) -> Iterator[Session]:
-        """Read the file without any lock on writers: its journal is a WAL."""
-        connection = _opened(self.paths[0])
-        connection.row_factory = sqlite3.Row
-        try:
-            yield connection
-        finally:
-            connection.close()
-
     def damage(self) -> list[str]:
-        return [path for path in self.paths if not _sound(path)]
+        catalogs = [path for path in self.paths if not _is_sound_to_duckdb(path)]
+        sound = _is_sound_to_python(self._ledger_path)
+        return catalogs if sound else [*catalogs, str(self._ledger_path)]
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
@@ -190,9 +200,13 @@ class PostgresCatalog:
         target = quoted(self.conninfo)
         return f"ATTACH 'ducklake:postgres:{target}' AS lake ({_words(more)})"
 
-    def attach_ledger(self) -> str:
+    def attach_ledger(self) -> Sequence[str]:
         target = quoted(self.conninfo)
-        return f"ATTACH '{target}' AS ledger (TYPE postgres, READ_ONLY, SCHEMA '{self.schema}')"
+        return (f"ATTACH '{target}' AS ledger (TYPE postgres, READ_ONLY, SCHEMA '{self.schema}')",)
+
+    def show_ledger(self, reader: duckdb.DuckDBPyConnection) -> None:
+        for name in BESIDE:
+            reader.execute(f"CREATE TEMP VIEW {name} AS FROM ledger.{name}")
 
     def ledger(self) -> Ledger:
         return Ledger(PostgresDatabase(self.conninfo, self.schema))
@@ -217,11 +231,6 @@ class PostgresCatalog:
     @property
     def _models_schema(self) -> str:
         return f"{self.schema}_mlflow"
-
-    @contextmanager
-    def session(self) -> Iterator[Session]:
-        with PostgresDatabase(self.conninfo, self.schema).connect() as connection:
-            yield Numbered(connection.cursor())
 
     def damage(self) -> list[str]:
         return []
@@ -260,17 +269,22 @@ def quoted(text: str) -> str:
     return text.replace("'", "''")
 
 
-def _opened(path: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
+def _is_sound_to_duckdb(path: str) -> bool:
+    import duckdb
 
-
-def _sound(path: str) -> bool:
-    try:
-        connection = _opened(path)
+    with closing(new_connection(("sqlite_scanner",))) as connection:
         try:
-            return bool(connection.execute("PRAGMA quick_check").fetchone() == ("ok",))
-        finally:
-            connection.close()
+            connection.execute(f"ATTACH '{quoted(path)}' AS checked (TYPE sqlite, READ_ONLY)")
+            found = connection.execute(f"FROM sqlite_query('checked', '{_QUICK_CHECK}')")
+            return found.fetchone() == ("ok",)
+        except duckdb.Error:
+            return False
+
+
+def _is_sound_to_python(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute(_QUICK_CHECK).fetchone() == ("ok",))
     except sqlite3.DatabaseError:
         return False
 

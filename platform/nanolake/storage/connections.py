@@ -6,18 +6,19 @@ writes, and one that reads for each moment that was asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nanolake.errors import LakeError, NanolakeError, QueryError, StoreError
 from nanolake.storage import definitions
 from nanolake.storage.catalogs import Catalog, quoted
+from nanolake.storage.extensions import new_connection
 from nanolake.storage.folders import Folder, S3Folder
 from nanolake.storage.ledger import Ledger
 from nanolake.storage.moments import At, find_snapshot
-from nanolake.storage.reading import hold_to_memory
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,6 +46,8 @@ class Connections:
         self._where = where
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._readers: dict[int | None, duckdb.DuckDBPyConnection] = {}
+        self._process = 0
+        """The process that has opened them."""
 
     @property
     def has_readers(self) -> bool:
@@ -72,7 +75,8 @@ class Connections:
         if number is None:
             with self._closed_on_error(reader):
                 definitions.refuse_newer(reader, self._catalog.metadata)
-        self._attach(reader, self._catalog.attach_ledger())
+        for statement in self._catalog.attach_ledger():
+            self._attach(reader, statement)
         reader.execute("SET GLOBAL TimeZone = 'UTC'")
         reader.execute(f"SET allowed_directories = ['{quoted(self._tables_path)}']")
         listed = ", ".join(f"'{quoted(path)}'" for path in self._catalog.paths)
@@ -114,6 +118,10 @@ class Connections:
 
     def load(self) -> duckdb.DuckDBPyConnection:
         """Return a new connection with extensions and credentials, to nothing yet."""
+        if self._catalog.paths:
+            _refuse_inherited(self._where)
+        self._process = os.getpid()
+        _OPEN.add(self)
         s3 = self._data if isinstance(self._data, S3Folder) else None
         connection = new_connection((*self._catalog.extensions, *(("httpfs",) if s3 else ())))
         if s3:
@@ -137,6 +145,7 @@ class Connections:
             self._writer.close()
         self._writer = None
         self.close_readers()
+        _OPEN.discard(self)
 
     def close_readers(self) -> None:
         """Close those that read."""
@@ -183,46 +192,20 @@ class Connections:
         return LakeError(text)
 
 
-def extension_path(name: str) -> Path:
-    """Return the file of a DuckDB extension inside its installed wheel; no network is used."""
-    import importlib.util
+_OPEN: weakref.WeakSet[Connections] = weakref.WeakSet()
 
-    import duckdb
 
-    package = f"duckdb_extension_{name}"
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
+def _refuse_inherited(where: str) -> None:
+    """Refuse the child of a fork whose parent had a lake open.
+
+    Of DuckDB's SQLite library the child has the notes of the parent's locks, and not the locks: it
+    would use the catalogue without any, and another process could take the journal from under it.
+    """
+    if any(one._process != os.getpid() for one in _OPEN):
         raise LakeError(
-            f"DuckDB's extension {name} is not installed: pip install "
-            f"duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
+            f"{where}: this process was forked from one that had a lake open: start processes "
+            "with multiprocessing's 'spawn', or close the lake before"
         )
-    folder = Path(spec.origin).parent / "extensions" / f"v{duckdb.__version__}"
-    file = folder / f"{name}.duckdb_extension"
-    if not file.is_file():
-        raise LakeError(
-            f"DuckDB's extension {name} is installed for another version than DuckDB "
-            f"{duckdb.__version__}: install the versions that requirements.lock names"
-        )
-    return file
-
-
-def new_connection(extensions: Sequence[str]) -> duckdb.DuckDBPyConnection:
-    """Return a connection in memory with extensions, which come from their wheels alone."""
-    import duckdb
-
-    connection = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-    )
-    # A bar would mix with our own output. A notebook without ipywidgets has none, and says so.
-    with suppress(duckdb.Error):
-        connection.execute("SET enable_progress_bar = false")
-    hold_to_memory(connection)
-    for name in extensions:
-        connection.execute(f"LOAD '{extension_path(name)}'")
-    return connection
 
 
 def line_is_lost(error: Exception) -> bool:

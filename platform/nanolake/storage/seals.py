@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nanolake.storage.commits import Query
 from nanolake.storage.folders import Folder
-from nanolake.storage.ledger import Ledger, Row, Session
+from nanolake.storage.ledger import Ledger, Row
 
 _SEALED = "SELECT * FROM data_file"
 _ADD = (
@@ -25,15 +26,17 @@ SELECT f.path, f.path_is_relative, f.kind, f.size_bytes, f.row_count, f.begin_sn
        f.end_snapshot, t.table_name, t.path AS table_path, s.path AS schema_path
 FROM (
     SELECT table_id, path, path_is_relative, 'rows' AS kind, file_size_bytes AS size_bytes,
-           record_count AS row_count, begin_snapshot, end_snapshot FROM ducklake_data_file
+           record_count AS row_count, begin_snapshot, end_snapshot
+    FROM {metadata}.ducklake_data_file
     UNION ALL
     SELECT table_id, path, path_is_relative, 'deletes', file_size_bytes,
-           delete_count, begin_snapshot, end_snapshot FROM ducklake_delete_file
+           delete_count, begin_snapshot, end_snapshot
+    FROM {metadata}.ducklake_delete_file
 ) f
-JOIN ducklake_table t ON t.table_id = f.table_id
-JOIN ducklake_schema s ON s.schema_id = t.schema_id
+JOIN {metadata}.ducklake_table t ON t.table_id = f.table_id
+JOIN {metadata}.ducklake_schema s ON s.schema_id = t.schema_id
 WHERE f.begin_snapshot >= ? AND t.begin_snapshot = (
-    SELECT max(begin_snapshot) FROM ducklake_table WHERE table_id = f.table_id)
+    SELECT max(begin_snapshot) FROM {metadata}.ducklake_table WHERE table_id = f.table_id)
 ORDER BY f.begin_snapshot, f.path
 """
 
@@ -52,9 +55,13 @@ class DataFile:
     """Whether the newest snapshot still reads it."""
 
 
-def listed(session: Session, since: int = 0) -> list[DataFile]:
-    """Return the files that the catalogue names, those of snapshots from ``since`` on."""
-    return [_data_file(row) for row in session.execute(_LISTED, [since]).fetchall()]
+def listed(query: Query, metadata: str, since: int = 0) -> list[DataFile]:
+    """Return the files that the catalogue names, those of snapshots from ``since`` on.
+
+    ``metadata`` is the schema of DuckLake's own tables.
+    """
+    rows = query(_LISTED.format(metadata=metadata), [since]).to_pylist()
+    return [_data_file(row) for row in rows]
 
 
 class Seals:
@@ -90,7 +97,7 @@ class Seals:
         return len(gone)
 
 
-def _data_file(row: Mapping[str, Any] | Row) -> DataFile:
+def _data_file(row: Mapping[str, Any]) -> DataFile:
     folder = f"{row['schema_path']}{row['table_path']}" if row["path_is_relative"] else ""
     return DataFile(
         path=f"{folder}{row['path']}",

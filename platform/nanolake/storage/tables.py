@@ -44,7 +44,7 @@ from nanolake.storage.connections import Connections, line_is_lost
 from nanolake.storage.folders import Folder, LocalFolder, disk_is_full, open_folder
 from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
-from nanolake.storage.ledger import BESIDE, Ledger
+from nanolake.storage.ledger import Ledger
 from nanolake.storage.moments import At
 from nanolake.storage.origin import UNSAID, Origin
 from nanolake.storage.reading import STREAM_ROWS, Answer, as_reader
@@ -192,8 +192,7 @@ class Lake:
         """
         connection = self.connections.reader(at).cursor()
         try:
-            for name in BESIDE:
-                connection.execute(f"CREATE TEMP VIEW {name} AS FROM ledger.{name}")
+            self.catalog.show_ledger(connection)
             connection.execute("USE lake")
             yield connection
         finally:
@@ -409,8 +408,7 @@ class Lake:
 
     def data_files(self, snapshot: int | None = None) -> list[DataFile]:
         """Return the Parquet files that the catalogue names, or those that a snapshot brought."""
-        with self.catalog.session() as session:
-            found = listed(session, snapshot or 0)
+        found = listed(self.query, self.catalog.metadata, snapshot or 0)
         return [file for file in found if snapshot is None or file.snapshot_id == snapshot]
 
     def hashes(self) -> dict[str, Mapping[str, Any]]:
