@@ -314,7 +314,7 @@ class _Export:
 def _snapshot(lake: Lake, at: At | None) -> int:
     """Return the snapshot that is meant: all of an export is of one moment, whoever writes."""
     if isinstance(at, int):
-        with lake.connect(at):
+        with lake.connect(at, beside=()):
             return at
     moment = "" if at is None else " WHERE snapshot_time <= $at"
     rows = lake.query(

@@ -85,7 +85,7 @@ def _spool(
     where = "WHERE list_contains($experiments, experiment_id)" if experiments else ""
     bound = {"experiments": experiment_ids(lake, experiments)} if experiments else None
     ids, described, models, count = hashlib.sha256(), hashlib.sha256(), set[str | None](), 0
-    with lake.connect() as connection:
+    with lake.connect(beside=()) as connection:
         sql = (
             f"SELECT particle_id, segmentation_id, model_id, {numbers} "
             f"FROM morphology {where} ORDER BY particle_id"

@@ -98,7 +98,7 @@ def refresh(
 
 def _plan(lake: Lake, *, rebuild: bool) -> Plan:
     """Look, in one snapshot, what has changed since the last refresh."""
-    with lake.connect() as connection:
+    with lake.connect(beside=()) as connection:
         connection.execute("BEGIN")
         snapshot = _one(connection, "FROM lake.current_snapshot()")
         since = None if rebuild else _one(connection, derived.ready_since())

@@ -21,8 +21,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from nanolake.errors import LakeError, SettingsError
 from nanolake.storage.extensions import new_connection
-from nanolake.storage.ledger import BESIDE, Ledger, PostgresDatabase
-from nanolake.storage.ledger_rows import LedgerRows
+from nanolake.storage.ledger import Ledger, PostgresDatabase
+from nanolake.storage.ledger_rows import ledger_rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,12 +58,20 @@ class Catalog(Protocol):
         """Return the statement that attaches the catalogue as ``lake``."""
         ...
 
+    def native(self, sql: str) -> str:
+        """Return what stands behind FROM for the answer of the catalogue's own database.
+
+        It is of one moment, and quicker than DuckDB's reading of the same tables. In ``sql``
+        DuckLake's tables are ``{schema}.ducklake_…``. Types may be lost: all may be texts.
+        """
+        ...
+
     def attach_ledger(self) -> Sequence[str]:
         """Return the statements, if any, that a reader needs once before `show_ledger`."""
         ...
 
-    def show_ledger(self, reader: duckdb.DuckDBPyConnection) -> None:
-        """Let a connection ask the tables that lie beside the catalogue, under their names."""
+    def show_ledger(self, reader: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
+        """Let a connection ask tables that lie beside the catalogue (`BESIDE`), by their names."""
         ...
 
     def ledger(self) -> Ledger:
@@ -117,12 +125,15 @@ class SqliteCatalog:
         more = options | {"OVERRIDE_DATA_PATH": "true"} | journal
         return f"ATTACH 'ducklake:sqlite:{quoted(self.paths[0])}' AS lake ({_words(more)})"
 
-    def attach_ledger(self) -> Sequence[str]:
-        return ()
+    def native(self, sql: str) -> str:
+        return f"sqlite_query('{_METADATA}', '{quoted(sql.format(schema='main'))}')"
 
-    def show_ledger(self, reader: duckdb.DuckDBPyConnection) -> None:
-        for name in BESIDE:
-            reader.register(name, LedgerRows(self._ledger_path, name))
+    def attach_ledger(self) -> Sequence[str]:
+        return ()  # DuckDB must not open it: `show_ledger` hands the rows over
+
+    def show_ledger(self, reader: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
+        for name in names:
+            reader.register(name, ledger_rows(self._ledger_path, name))
 
     def ledger(self) -> Ledger:
         return Ledger(self._ledger_path)
@@ -204,8 +215,11 @@ class PostgresCatalog:
         target = quoted(self.conninfo)
         return (f"ATTACH '{target}' AS ledger (TYPE postgres, READ_ONLY, SCHEMA '{self.schema}')",)
 
-    def show_ledger(self, reader: duckdb.DuckDBPyConnection) -> None:
-        for name in BESIDE:
+    def native(self, sql: str) -> str:
+        return f"postgres_query('{_METADATA}', '{quoted(sql.format(schema=self.schema))}')"
+
+    def show_ledger(self, reader: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
+        for name in names:
             reader.execute(f"CREATE TEMP VIEW {name} AS FROM ledger.{name}")
 
     def ledger(self) -> Ledger:

@@ -46,8 +46,8 @@ class Connections:
         self._where = where
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._readers: dict[int | None, duckdb.DuckDBPyConnection] = {}
-        self._process = 0
-        """The process that has opened them."""
+        if catalog.paths:
+            _IN_FOLDERS.add(self)
 
     @property
     def has_readers(self) -> bool:
@@ -65,6 +65,7 @@ class Connections:
         Raises `QueryError` for a moment that is not kept, `LakeError` for a lake that cannot be
         opened or is newer than this package, `StoreError` where it cannot be reached.
         """
+        self._refuse_after_fork()
         number = None if at is None else find_snapshot(self.reader(), at)
         if number in self._readers:
             return self._readers[number]
@@ -93,6 +94,7 @@ class Connections:
         `LakeError` where the lake cannot be opened or does not fit this package, `StoreError` where
         it cannot be reached.
         """
+        self._refuse_after_fork()
         if self._writer is None:
             writer = self.load()
             self._attach_for_writing(writer)
@@ -118,10 +120,7 @@ class Connections:
 
     def load(self) -> duckdb.DuckDBPyConnection:
         """Return a new connection with extensions and credentials, to nothing yet."""
-        if self._catalog.paths:
-            _refuse_inherited(self._where)
-        self._process = os.getpid()
-        _OPEN.add(self)
+        self._refuse_after_fork()
         s3 = self._data if isinstance(self._data, S3Folder) else None
         connection = new_connection((*self._catalog.extensions, *(("httpfs",) if s3 else ())))
         if s3:
@@ -145,13 +144,25 @@ class Connections:
             self._writer.close()
         self._writer = None
         self.close_readers()
-        _OPEN.discard(self)
 
     def close_readers(self) -> None:
         """Close those that read."""
         for connection in self._readers.values():
             connection.close()
         self._readers = {}
+
+    def _refuse_after_fork(self) -> None:
+        """Refuse the child of a fork whose parent had a lake of a folder open.
+
+        Of DuckDB's SQLite library the child has the notes of the parent's locks, and not the locks:
+        it would use a catalogue without any, and another process could take the journal from under
+        it (decision 19).
+        """
+        if self._catalog.paths and _forked_from_an_open_lake:
+            raise LakeError(
+                f"{self._where}: this process was forked from one that had a lake open: start "
+                "processes with multiprocessing's 'spawn', or close the lake before"
+            )
 
     def _options(self, *words: str, **values: str) -> dict[str, str]:
         path = {"DATA_PATH": f"'{quoted(self._tables_path)}'"}
@@ -192,20 +203,16 @@ class Connections:
         return LakeError(text)
 
 
-_OPEN: weakref.WeakSet[Connections] = weakref.WeakSet()
+_IN_FOLDERS: weakref.WeakSet[Connections] = weakref.WeakSet()
+_forked_from_an_open_lake = False
 
 
-def _refuse_inherited(where: str) -> None:
-    """Refuse the child of a fork whose parent had a lake open.
+def _note_fork() -> None:
+    global _forked_from_an_open_lake
+    _forked_from_an_open_lake = any(one.has_readers or one.has_writer for one in _IN_FOLDERS)
 
-    Of DuckDB's SQLite library the child has the notes of the parent's locks, and not the locks: it
-    would use the catalogue without any, and another process could take the journal from under it.
-    """
-    if any(one._process != os.getpid() for one in _OPEN):
-        raise LakeError(
-            f"{where}: this process was forked from one that had a lake open: start processes "
-            "with multiprocessing's 'spawn', or close the lake before"
-        )
+
+os.register_at_fork(after_in_child=_note_fork)
 
 
 def line_is_lost(error: Exception) -> bool:

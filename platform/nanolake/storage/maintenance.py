@@ -63,7 +63,7 @@ class Stray:
 
 def live_files(lake: Lake) -> dict[str, Files]:
     """Return the Parquet files that hold each table now."""
-    with lake.connect() as connection:
+    with lake.connect(beside=()) as connection:
         rows = connection.execute(
             "SELECT table_name, file_count, file_size_bytes FROM lake.table_info() ORDER BY 1"
         ).fetchall()
@@ -73,7 +73,7 @@ def live_files(lake: Lake) -> dict[str, Files]:
 def small_files(lake: Lake, target_bytes: int) -> dict[str, int]:
     """Return how many files of a table are smaller than ``target_bytes``, where several are."""
     metadata = lake.catalog.metadata
-    with lake.connect() as connection:
+    with lake.connect(beside=()) as connection:
         rows = connection.execute(
             f"SELECT table_name, count(*) FROM {metadata}.ducklake_data_file AS f "
             f"JOIN {metadata}.ducklake_table AS t USING (table_id) WHERE f.end_snapshot IS NULL "
@@ -139,7 +139,7 @@ def remove_replaced(lake: Lake, before: datetime, *, dry_run: bool = False) -> t
     They wait because somebody who asked before may be reading them.
     """
     table = f"{lake.catalog.metadata}.ducklake_files_scheduled_for_deletion"
-    with lake.connect() as connection:
+    with lake.connect(beside=()) as connection:
         rows = connection.execute(
             "SELECT data_file_id, path, CAST(schedule_start AS TIMESTAMPTZ) < ? "
             f"FROM {table} ORDER BY 1",
@@ -176,7 +176,7 @@ def _remove_lost(lake: Lake, before: datetime, *, dry_run: bool) -> Files:
     # DuckLake's names hold a UUID, so the last part of a path is enough, wherever the lake lies.
     metadata = lake.catalog.metadata
     tables = ("data_file", "delete_file", "files_scheduled_for_deletion")
-    with lake.connect() as connection:
+    with lake.connect(beside=()) as connection:
         known = {
             path.rpartition("/")[2]
             for name in tables

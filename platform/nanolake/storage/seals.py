@@ -7,13 +7,16 @@ nanolake, a merge of files) is hashed by the next `Lake.seal`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from nanolake.storage.commits import Query
+from nanolake.storage.catalogs import Catalog
 from nanolake.storage.folders import Folder
 from nanolake.storage.ledger import Ledger, Row
+
+if TYPE_CHECKING:
+    import duckdb
 
 _SEALED = "SELECT * FROM data_file"
 _ADD = (
@@ -27,18 +30,23 @@ SELECT f.path, f.path_is_relative, f.kind, f.size_bytes, f.row_count, f.begin_sn
 FROM (
     SELECT table_id, path, path_is_relative, 'rows' AS kind, file_size_bytes AS size_bytes,
            record_count AS row_count, begin_snapshot, end_snapshot
-    FROM {metadata}.ducklake_data_file
+    FROM {schema}.ducklake_data_file
     UNION ALL
     SELECT table_id, path, path_is_relative, 'deletes', file_size_bytes,
            delete_count, begin_snapshot, end_snapshot
-    FROM {metadata}.ducklake_delete_file
+    FROM {schema}.ducklake_delete_file
 ) f
-JOIN {metadata}.ducklake_table t ON t.table_id = f.table_id
-JOIN {metadata}.ducklake_schema s ON s.schema_id = t.schema_id
-WHERE f.begin_snapshot >= ? AND t.begin_snapshot = (
-    SELECT max(begin_snapshot) FROM {metadata}.ducklake_table WHERE table_id = f.table_id)
+JOIN {schema}.ducklake_table t ON t.table_id = f.table_id
+JOIN {schema}.ducklake_schema s ON s.schema_id = t.schema_id
+WHERE f.begin_snapshot >= SINCE AND t.begin_snapshot = (
+    SELECT max(begin_snapshot) FROM {schema}.ducklake_table WHERE table_id = f.table_id)
 ORDER BY f.begin_snapshot, f.path
 """
+_TYPED = (
+    "SELECT path, CAST(path_is_relative AS BOOLEAN), kind, CAST(size_bytes AS BIGINT), "
+    "CAST(row_count AS BIGINT), CAST(begin_snapshot AS BIGINT), end_snapshot IS NULL, table_name, "
+    "table_path, schema_path FROM "
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +63,12 @@ class DataFile:
     """Whether the newest snapshot still reads it."""
 
 
-def listed(query: Query, metadata: str, since: int = 0) -> list[DataFile]:
-    """Return the files that the catalogue names, those of snapshots from ``since`` on.
-
-    ``metadata`` is the schema of DuckLake's own tables.
-    """
-    rows = query(_LISTED.format(metadata=metadata), [since]).to_pylist()
-    return [_data_file(row) for row in rows]
+def listed(
+    connection: duckdb.DuckDBPyConnection, catalog: Catalog, since: int = 0
+) -> list[DataFile]:
+    """Return the files that the catalogue names, those of snapshots from ``since`` on."""
+    asked = catalog.native(_LISTED.replace("SINCE", str(since)))
+    return [_data_file(*row) for row in connection.execute(_TYPED + asked).fetchall()]
 
 
 class Seals:
@@ -97,16 +104,26 @@ class Seals:
         return len(gone)
 
 
-def _data_file(row: Mapping[str, Any]) -> DataFile:
-    folder = f"{row['schema_path']}{row['table_path']}" if row["path_is_relative"] else ""
+def _data_file(
+    path: str,
+    is_relative: bool,
+    kind: str,
+    size_bytes: int,
+    row_count: int,
+    begin_snapshot: int,
+    current: bool,
+    table: str,
+    table_path: str,
+    schema_path: str,
+) -> DataFile:
     return DataFile(
-        path=f"{folder}{row['path']}",
-        table=row["table_name"],
-        kind=row["kind"],
-        size_bytes=row["size_bytes"],
-        row_count=row["row_count"],
-        snapshot_id=row["begin_snapshot"],
-        current=row["end_snapshot"] is None,
+        path=f"{schema_path}{table_path}{path}" if is_relative else path,
+        table=table,
+        kind=kind,
+        size_bytes=size_bytes,
+        row_count=row_count,
+        snapshot_id=begin_snapshot,
+        current=current,
     )
 
 

@@ -22,12 +22,12 @@ from __future__ import annotations
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nanolake.contracts import arrow_schema, conform
 from nanolake.errors import (
@@ -44,7 +44,7 @@ from nanolake.storage.connections import Connections, line_is_lost
 from nanolake.storage.folders import Folder, LocalFolder, disk_is_full, open_folder
 from nanolake.storage.guard import require_question
 from nanolake.storage.images import ImageStore
-from nanolake.storage.ledger import Ledger
+from nanolake.storage.ledger import BESIDE, Ledger
 from nanolake.storage.moments import At
 from nanolake.storage.origin import UNSAID, Origin
 from nanolake.storage.reading import STREAM_ROWS, Answer, as_reader
@@ -60,7 +60,8 @@ if TYPE_CHECKING:
 _TRY_AGAIN_S = (0.0, 2.0, 8.0)
 """Waits between the tries of one commit. The first is for writers that were quicker."""
 _ASK_AGAIN_S = (1.0, 4.0)
-_UNSEALED = (OSError, LakeError, sqlite3.Error)
+Found = TypeVar("Found")
+_UNSEALED = (OSError, LakeError, QueryError, sqlite3.Error)
 """What may keep files from being hashed after their rows have landed: the next seal does it."""
 
 
@@ -184,15 +185,18 @@ class Lake:
         return ModelRegistry(self.tracking_uri, experiment=experiment, artifacts=self.artifacts)
 
     @contextmanager
-    def connect(self, at: At | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connect(
+        self, at: At | None = None, *, beside: Sequence[str] = BESIDE
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give a read-only DuckDB connection: all tables and views, nothing outside the lake.
 
         ``at`` shows the lake as it was then, with the tables and views that it had; the ledger has
-        no history and is always of now. Raises `QueryError` for a moment that is not kept.
+        no history: its tables, as far as ``beside`` names them, are those of now (in a folder: of
+        this moment). Raises `QueryError` for a moment that is not kept.
         """
         connection = self.connections.reader(at).cursor()
         try:
-            self.catalog.show_ledger(connection)
+            self.catalog.show_ledger(connection, beside)
             connection.execute("USE lake")
             yield connection
         finally:
@@ -209,15 +213,29 @@ class Lake:
 
         ``parameters`` fill ``?`` or ``$name`` in the text; ``at`` asks the lake as it was then.
         """
+
+        def ask(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+            require_question(connection, sql)
+            self.take_ready_made(connection, sql)
+            return connection.execute(sql, parameters or None).to_arrow_table()
+
+        return self._answer(ask, at, beside=_beside(sql))
+
+    def _answer(
+        self,
+        ask: Callable[[duckdb.DuckDBPyConnection], Found],
+        at: At | None = None,
+        *,
+        beside: Sequence[str] = (),
+    ) -> Found:
+        """Ask a connection, again where it was lost; raise `QueryError` or `StoreError`."""
         import duckdb
 
         reached = self.connections.has_readers
         for wait_s in (*(_ASK_AGAIN_S if reached else ()), None):
             try:
-                with self.connect(at) as connection:
-                    require_question(connection, sql)
-                    self.take_ready_made(connection, sql)
-                    return connection.execute(sql, parameters or None).to_arrow_table()
+                with self.connect(at, beside=beside) as connection:
+                    return ask(connection)
             except (duckdb.Error, StoreError) as error:
                 # DuckDB's internal errors so far were races of its threads: gone the next time.
                 passing = isinstance(error, StoreError | duckdb.InternalException)
@@ -245,7 +263,7 @@ class Lake:
         """
         import duckdb
 
-        with self.connect(at) as connection:
+        with self.connect(at, beside=_beside(sql)) as connection:
             try:
                 require_question(connection, sql)
                 self.take_ready_made(connection, sql)
@@ -408,7 +426,7 @@ class Lake:
 
     def data_files(self, snapshot: int | None = None) -> list[DataFile]:
         """Return the Parquet files that the catalogue names, or those that a snapshot brought."""
-        found = listed(self.query, self.catalog.metadata, snapshot or 0)
+        found = self._answer(lambda connection: listed(connection, self.catalog, snapshot or 0))
         return [file for file in found if snapshot is None or file.snapshot_id == snapshot]
 
     def hashes(self) -> dict[str, Mapping[str, Any]]:
@@ -467,3 +485,8 @@ class Lake:
     def _require_writer(self) -> None:
         if not self.connections.has_writer:
             self.follow()
+
+
+def _beside(sql: str) -> list[str]:
+    """Return the tables beside the catalogue that a text may ask: reading them takes time."""
+    return [name for name in BESIDE if name in sql.lower()]
