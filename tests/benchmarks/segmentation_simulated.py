@@ -8,6 +8,9 @@ diameters are compared with that of everything found that does not touch the bor
 - visible: mean equivalent diameter of the visible parts. What a perfect label image would give.
 - whole: mean equivalent diameter of the same particles' whole outlines. What a chemist wants to
   know; with overlap even a perfect label image falls short of it.
+
+The whole diameter is also compared with what is found convex alone (`CONVEX`): this product is
+convex, so an outline that is not holds several particles, or part of one.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any
 import numpy as np
 from segmentation_cases import SCORE_COLUMNS, Choice, percent, score_cells, table, timed
 
+from nanolake.features import measure
 from nanolake.segment.score import Score, pool, score
 from nanolake.simulate.micrograph import simulate_micrograph
 from nanolake.simulate.settings import Family, MicrographSettings
@@ -37,14 +41,17 @@ DEGREES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 SEEDS = tuple(range(101, 109))
+CONVEX = 0.95
+"""Least solidity (area over area of the convex hull) of an outline that counts as convex."""
 AGGLOMERATION = """## Simulated agglomeration (truth known)
 
 {count} pictures a degree, 640 px, about 90 particles of 30 px each (cubes, plates, balls), every
 second one inverted (HAADF). Covered: the share of particles with more than a twentieth hidden
 under others. Truth is the visible part; particles of which less than a quarter is visible are
 neither rewarded nor punished. Mean diameter: of everything found, against the mean of the visible
-parts, and against the mean of the same particles' whole outlines. The last column is what a label
-image without a fault would get against the whole outlines.
+parts, and against the mean of the same particles' whole outlines; convex: the found ones of a
+solidity over 0.95 against the whole (a condition that SQL can ask for). The last column is what a
+label image without a fault would get against the whole outlines.
 
 """
 PIXEL_SIZES_NM = (0.2, 0.3, 0.5, 0.8)
@@ -70,6 +77,7 @@ class Outcome:
 
     score: Score
     found: np.ndarray
+    convex: np.ndarray
     visible: np.ndarray
     whole: np.ndarray
     covered: float
@@ -87,7 +95,8 @@ def agglomeration(choice: Choice) -> str:
                 rows.append([method, degree, *_cells(outcomes)])
                 print(" | ".join(rows[-1]), flush=True)
     header = ["method", "degree", "covered", *SCORE_COLUMNS, "mean diameter: visible px",
-              "found px", "found / visible", "found / whole", "perfect / whole"]  # fmt: skip
+              "found px", "found / visible", "found / whole", "convex / whole",
+              "perfect / whole"]  # fmt: skip
     return AGGLOMERATION.format(count=len(seeds)) + table(header, rows)
 
 
@@ -101,27 +110,29 @@ def _overlapping(seed: int, degree: str, method: str) -> Outcome:
     inside = ~truth["touches_border"]
     usable = inside & ~truth["hidden"]
     found = timed(picture.pixels, method).found.labels
+    diameters, solidity = _uncut(picture.pixels, found)
     return Outcome(
         score=score(picture.labels, found, ignored=truth["label"][~usable]),
-        found=_whole_diameters(found),
+        found=diameters,
+        convex=diameters[solidity > CONVEX],
         visible=np.sqrt(4 * truth["area_px"][usable] / np.pi),
         whole=truth["diameter_px"][usable],
         covered=float((truth["visible_fraction"][inside] < 0.95).mean()),
     )
 
 
-def _whole_diameters(labels: np.ndarray) -> np.ndarray:
-    """Equivalent diameters (px) of the labels that do not touch the border."""
-    areas = np.bincount(labels.ravel())
-    areas[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = 0
-    areas[0] = 0
-    return np.sqrt(4 * areas[areas > 0] / np.pi)
+def _uncut(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Equivalent diameter (px) and solidity of the labels that do not touch the border."""
+    features = measure(pixels, labels)
+    uncut = ~features["touches_border"]
+    areas = np.bincount(labels.ravel())[features["label"][uncut]]
+    return np.sqrt(4 * areas / np.pi), features["solidity"][uncut]
 
 
 def _cells(outcomes: list[Outcome]) -> list[str]:
-    names = ("found", "visible", "whole")
-    found, visible, whole = (_mean([getattr(o, name) for o in outcomes]) for name in names)
-    ratios = (found / visible, found / whole, visible / whole)
+    names = ("found", "convex", "visible", "whole")
+    found, convex, visible, whole = (_mean([getattr(o, name) for o in outcomes]) for name in names)
+    ratios = (found / visible, found / whole, convex / whole, visible / whole)
     covered = np.mean([outcome.covered for outcome in outcomes])
     return [
         f"{covered:.0%}", *score_cells([outcome.score for outcome in outcomes]),
