@@ -6,6 +6,8 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from nanolake.errors import SchemaError, SettingsError
 from nanolake.group import GroupSettings, group, select_columns
+from nanolake.group.choice import Scan
+from nanolake.group.methods import METHODS
 from nanolake.group.scores import distances, silhouette
 from nanolake.scaling import fit_scaling, structureless
 from nanolake.simulate.superellipse import outline
@@ -44,6 +46,21 @@ def test_structureless_data_is_one_group():
     assert found.silhouette is None
     assert "no groups" in found.reason
     assert len(found.scores) == 4  # K = 2 … 5 were tried and are on record
+
+
+def test_a_true_division_does_not_carry_a_false_one_along():
+    rng = np.random.default_rng(7)
+    family = np.repeat([0, 1, 2], [400, 200, 200])
+    points = rng.normal(size=(800, 2)) * np.where(family == 0, [[3.0], [1.0]], 1.0).T
+    points += np.array([[0, 0], [40, -4], [40, 4]])[family]
+    scan = Scan(points, XY, METHODS["kmeans"], lambda rng: structureless(points, rng))
+    halves = np.where((family == 0) & (points[:, 0] > 0), 3, family)
+    strays = np.where(np.arange(800) < 10, 1, family)  # 2.5 % of the first family
+    scan.labels = {2: np.minimum(family, 1), 3: family, 4: halves, 5: strays}
+    assert scan.weakest_excess(2, 3) > 0.1
+    assert scan.weakest_excess(2, 4) < 0.0
+    assert scan.weakest_excess(2, 5) > 0.1
+    assert scan.weakest_excess(2, 2) == np.inf
 
 
 def test_the_order_of_rows_does_not_matter():

@@ -38,9 +38,9 @@ class Decoding:
 
     level: float = 0.4
     """Probability above which a pixel belongs to a particle."""
-    height: float = 0.2
+    height: float = 0.25
     """Least height of a summit of the distance above the saddle to the next."""
-    relative: float = 0.2
+    relative: float = 0.25
     """... and at least this share of its own height."""
     misfit: float = 0.35
     """Mean difference between predicted and own distance at which confidence is 0."""
