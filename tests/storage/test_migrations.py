@@ -49,12 +49,8 @@ def lake(new_lake: NewLake) -> Iterator[Lake]:
     lake.close()
 
 
-@pytest.fixture
-def next_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """The package as it may be one day: one step, and tables and views that go with it."""
-    steps = tmp_path / "steps"
-    steps.mkdir()
-    (steps / "0002_names_and_numbers.sql").write_text(RENAME_AND_RETYPE)
+def become_next_version(steps: Path, set_: Callable[[Any, str, Any], None]) -> None:
+    """Make the package what it may be one day: steps, and tables and views that go with them."""
     tables = dict(load_tables())
     lab, sample = tables["lab"], tables["sample"]
     tables["lab"] = replace(
@@ -68,15 +64,22 @@ def next_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pa
             for c in sample.columns
         ),
     )
-    monkeypatch.setattr(migrations, "folder", lambda: steps)
+    set_(migrations, "folder", lambda: steps)
     for module in (contracts, definitions, migrations):
-        monkeypatch.setattr(module, "load_tables", lambda: tables)
+        set_(module, "load_tables", lambda: tables)
     for module in (contracts, definitions):
-        monkeypatch.setattr(module, "get_table", lambda name: tables[name])
-    monkeypatch.setattr(
-        definitions, "view_statements", lambda: ["CREATE OR REPLACE VIEW lab_current AS FROM lab"]
-    )
+        set_(module, "get_table", lambda name: tables[name])
+    set_(definitions, "view_statements", lambda: ["CREATE OR REPLACE VIEW lab_current AS FROM lab"])
     contracts.arrow_schema.cache_clear()
+
+
+@pytest.fixture
+def next_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Run a test with the package of one day; give the folder of its steps."""
+    steps = tmp_path / "steps"
+    steps.mkdir()
+    (steps / "0002_names_and_numbers.sql").write_text(RENAME_AND_RETYPE)
+    become_next_version(steps, monkeypatch.setattr)
     yield steps
     contracts.arrow_schema.cache_clear()
 
@@ -149,7 +152,9 @@ def test_a_step_that_fails_leaves_the_lake_as_it_was(lake: Lake, next_version: P
     assert "lab_name" in types(lake, "lab")
 
 
-def die_in_the_middle(root: Path) -> None:
+def die_in_the_middle(root: Path, steps: Path) -> None:
+    become_next_version(steps, setattr)
+
     def killed(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -160,8 +165,8 @@ def die_in_the_middle(root: Path) -> None:
 def test_a_migration_that_was_killed_is_done_by_the_next(lake: Lake, next_version: Path) -> None:
     before, had = newest(lake), types(lake, "sample")
     lake.close()
-    worker = multiprocessing.get_context("fork").Process(
-        target=die_in_the_middle, args=(lake.root,)
+    worker = multiprocessing.get_context("spawn").Process(
+        target=die_in_the_middle, args=(lake.root, next_version)
     )
     worker.start()
     worker.join(60)

@@ -487,6 +487,13 @@ class Lake:
             self.follow()
 
 
-def _beside(sql: str) -> list[str]:
+_LISTINGS = ("show", "information_schema", "duckdb_")
+"""Words of questions that ask which tables there are."""
+
+
+def _beside(sql: str) -> Sequence[str]:
     """Return the tables beside the catalogue that a text may ask: reading them takes time."""
-    return [name for name in BESIDE if name in sql.lower()]
+    text = sql.lower()
+    if any(word in text for word in _LISTINGS):
+        return BESIDE
+    return [name for name in BESIDE if name in text]
