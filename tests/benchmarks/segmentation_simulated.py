@@ -50,7 +50,7 @@ second one inverted (HAADF). Covered: the share of particles with more than a tw
 under others. Truth is the visible part; particles of which less than a quarter is visible are
 neither rewarded nor punished. Mean diameter: of everything found, against the mean of the visible
 parts, and against the mean of the same particles' whole outlines; convex: the found ones of a
-solidity over 0.95 against the whole (a condition that SQL can ask for). The last column is what a
+solidity over 0.95 against the whole (a condition that SQL can ask for). Perfect: what a
 label image without a fault would get against the whole outlines.
 
 """
@@ -96,7 +96,7 @@ def agglomeration(choice: Choice) -> str:
                 print(" | ".join(rows[-1]), flush=True)
     header = ["method", "degree", "covered", *SCORE_COLUMNS, "mean diameter: visible px",
               "found px", "found / visible", "found / whole", "convex / whole",
-              "perfect / whole"]  # fmt: skip
+              "perfect / whole", "convex, share of found"]  # fmt: skip
     return AGGLOMERATION.format(count=len(seeds)) + table(header, rows)
 
 
@@ -134,9 +134,10 @@ def _cells(outcomes: list[Outcome]) -> list[str]:
     found, convex, visible, whole = (_mean([getattr(o, name) for o in outcomes]) for name in names)
     ratios = (found / visible, found / whole, convex / whole, visible / whole)
     covered = np.mean([outcome.covered for outcome in outcomes])
+    share = sum(o.convex.size for o in outcomes) / max(1, sum(o.found.size for o in outcomes))
     return [
         f"{covered:.0%}", *score_cells([outcome.score for outcome in outcomes]),
-        f"{visible:.1f}", f"{found:.1f}", *(percent(ratio - 1) for ratio in ratios),
+        f"{visible:.1f}", f"{found:.1f}", *(percent(ratio - 1) for ratio in ratios), f"{share:.0%}",
     ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from nanolake.errors import SchemaError, SettingsError
-from nanolake.group import GroupSettings, group, select_columns
+from nanolake.group import GroupSettings, choice, group, select_columns
 from nanolake.group.choice import Scan
 from nanolake.group.methods import METHODS
 from nanolake.group.scores import distances, silhouette
@@ -60,7 +60,19 @@ def test_a_true_division_does_not_carry_a_false_one_along():
     assert scan.weakest_excess(2, 3) > 0.1
     assert scan.weakest_excess(2, 4) < 0.0
     assert scan.weakest_excess(2, 5) > 0.1
-    assert scan.weakest_excess(2, 2) == np.inf
+    assert scan.weakest_excess(2, 2) is None
+
+
+@pytest.mark.parametrize(("excess", "k"), [(0.01, 3), (None, 3), (-0.01, 2), (np.nan, 2)])
+def test_a_finer_division_is_taken_only_where_it_divides_well(monkeypatch, excess, k):
+    rng = np.random.default_rng(8)
+    family = np.repeat([0, 1, 2], [200, 100, 100])
+    points = rng.normal(size=(400, 2)) + np.array([[0, 0], [20, -3], [20, 3]])[family]
+    scan = Scan(points, XY, METHODS["kmeans"], lambda rng: structureless(points, rng))
+    scores = scan.scores()
+    assert choice._refine(scan, scores[0], scores)[0] == 3
+    monkeypatch.setattr(Scan, "weakest_excess", lambda *_: excess)
+    assert choice._refine(scan, scores[0], scores)[0] == k
 
 
 def test_the_order_of_rows_does_not_matter():

@@ -290,12 +290,13 @@ def test_a_classifier_of_other_bytes_is_named(lake_copy: Lake) -> None:
     assert "is missing" in broken(lake_copy)[0][2]
 
 
-def test_a_damaged_catalogue_is_named(lake_copy: Lake) -> None:
-    """A page of the ledger that nobody asks for: SQLite itself tells."""
-    ledger = lake_copy.root / "ledger.sqlite"
+@pytest.mark.parametrize("name", ["catalog.sqlite", "ledger.sqlite"])
+def test_a_damaged_catalogue_is_named(lake_copy: Lake, name: str) -> None:
+    """A page that nobody asks for: SQLite itself tells."""
+    file = lake_copy.root / name
     assert lake_copy.catalog.damage() == []
     lake_copy.close()
-    content = bytearray(ledger.read_bytes())
-    content[4096 + 8 : 4096 + 40] = bytes(32)
-    ledger.write_bytes(content)
-    assert lake_copy.catalog.damage() == [str(ledger)]
+    content = bytearray(file.read_bytes())
+    content[-4096:] = bytes([0x5A]) * 4096
+    file.write_bytes(content)
+    assert lake_copy.catalog.damage() == [str(file)]

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -22,7 +23,7 @@ import pytest
 
 from nanolake.contracts import conform, load_tables
 from nanolake.errors import LakeError, LakeNotFoundError, QueryError, SchemaError
-from nanolake.storage import Lake, Unit, tables
+from nanolake.storage import Lake, Unit, connections, tables
 from nanolake.storage.catalogs import SqliteCatalog
 from nanolake.storage.commits import append
 from nanolake.storage.ledger import LEASE_S
@@ -574,20 +575,30 @@ def use_after_fork(inherited: Lake, answers: Any) -> None:
                 answers.put(str(error))
 
 
-def test_a_child_that_was_forked_beside_an_open_lake_is_refused(tmp_path: Path) -> None:
+def test_a_child_that_was_forked_beside_an_open_lake_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Open: until it is closed, and until the last stream of it has ended."""
+    monkeypatch.setattr(connections, "_IN_FOLDERS", weakref.WeakSet())  # other tests' lakes
     lake = Lake.create(tmp_path / "lake")
     lake.commit({"lab": labs("a")}, message="by the parent")
     context = multiprocessing.get_context("fork")
-    said: list[list[Any]] = []
-    for _ in range(2):
+
+    def told() -> list[Any]:
         answers = context.SimpleQueue()
         worker = context.Process(target=use_after_fork, args=(lake, answers))
         worker.start()
-        said.append([answers.get() for _ in range(4)])
+        said = [answers.get() for _ in range(4)]
         worker.join(60)
+        return said
+
+    beside_an_open_one = told()
+    with lake.stream("FROM lab"):
         lake.close()
-    assert all("forked from one that had a lake open: start processes" in text for text in said[0])
-    assert said[1][::2] == [["a"], ["a", "b"]]
+        beside_a_stream = told()
+    refused = "forked from one that had a lake open: start processes"
+    assert all(refused in text for text in beside_an_open_one + beside_a_stream)
+    assert told()[::2] == [["a"], ["a", "b"]]
     assert lab_ids(lake) == ["a", "b", "b"]
 
 

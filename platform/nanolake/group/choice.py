@@ -73,7 +73,9 @@ class FinerScore:
     null_silhouette_sd: float
     stability_ari: float
     weakest_excess: float | None = None
-    """`Scan.weakest_excess`; None where the other scores decided already."""
+    """`Scan.weakest_excess`; None also where the other scores decided already."""
+    holds: bool = False
+    """Whether this division may be taken."""
 
     @property
     def margin(self) -> float:
@@ -159,15 +161,16 @@ class Scan:
             for score in larger
         ]
 
-    def weakest_excess(self, base_k: int, k: int) -> float:
+    def weakest_excess(self, base_k: int, k: int) -> float | None:
         """Return how far the worst divided group of ``base_k`` is above what is asked of it.
 
         Each group that ``k`` groups divide is looked at alone: the silhouette of its parts, less
         that of one normal population of its covariance divided into as many, less the margin that
-        the settings and chance ask for. Infinite where no group is divided.
+        the settings and chance ask for. None where no group is divided: what is new then is a small
+        group of strays from others, and only the other scores speak for it.
         """
         base, fine = self.labels[base_k], self.labels[k]
-        excess = [np.inf]
+        excess = []
         for number in np.unique(base):
             own = base == number
             parts, counts = np.unique(fine[own], return_counts=True)
@@ -175,7 +178,7 @@ class Scan:
             if len(parts) > 1:
                 chosen = own & np.isin(fine, parts)
                 excess.append(self._excess(self.points[chosen], fine[chosen], len(parts)))
-        return float(min(excess))
+        return float(np.min(excess)) if excess else None
 
     def _excess(self, points: Floats, labels: Labels, k: int) -> float:
         draws = [structureless(points, self.rng) for _ in range(self.settings.null_runs)]
@@ -257,20 +260,21 @@ def _refine(scan: Scan, best: KScore, scores: tuple[KScore, ...]) -> tuple[int, 
     """Step to the next K that stands above its coarser null until none does."""
     by_k, tried = {score.k: score for score in scores}, list[FinerScore]()
     while True:
-        finer = [_looked_at(scan, score) for score in scan.finer(best, scores)]
+        finer = [_judged(scan, score) for score in scan.finer(best, scores)]
         tried += finer
-        passed = [s for s in finer if s.weakest_excess is not None and s.weakest_excess >= 0.0]
+        passed = [score for score in finer if score.holds]
         if not passed:
             return best.k, tried
         best = by_k[passed[0].k]
 
 
-def _looked_at(scan: Scan, score: FinerScore) -> FinerScore:
-    """Return the score with its weakest division, if its silhouette and stability hold."""
+def _judged(scan: Scan, score: FinerScore) -> FinerScore:
+    """Return the score with its weakest division, and whether it holds."""
     settings = scan.settings
     if score.stability_ari < settings.min_stability or not stands_above(score, settings):
         return score
-    return replace(score, weakest_excess=scan.weakest_excess(score.base_k, score.k))
+    weakest = scan.weakest_excess(score.base_k, score.k)
+    return replace(score, weakest_excess=weakest, holds=weakest is None or weakest >= 0.0)
 
 
 def _inertia(points: Floats, labels: Labels) -> float:

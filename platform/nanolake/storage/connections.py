@@ -46,6 +46,8 @@ class Connections:
         self._where = where
         self._writer: duckdb.DuckDBPyConnection | None = None
         self._readers: dict[int | None, duckdb.DuckDBPyConnection] = {}
+        self._lent: set[int] = set()
+        """Cursors given out: each keeps its reader's files open, also past `close`."""
         if catalog.paths:
             _IN_FOLDERS.add(self)
 
@@ -53,6 +55,11 @@ class Connections:
     def has_readers(self) -> bool:
         """Whether a reader is open: the places it reads from have been reached."""
         return bool(self._readers)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any file of the catalogue may be open."""
+        return bool(self._writer or self._readers or self._lent)
 
     @property
     def has_writer(self) -> bool:
@@ -86,6 +93,17 @@ class Connections:
         reader.execute("SET lock_configuration = true")
         self._readers[number] = reader
         return reader
+
+    @contextmanager
+    def cursor(self, at: At | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Lend a cursor of `reader`; raise as it does."""
+        cursor = self.reader(at).cursor()
+        self._lent.add(id(cursor))
+        try:
+            yield cursor
+        finally:
+            self._lent.discard(id(cursor))
+            cursor.close()
 
     def writer(self) -> duckdb.DuckDBPyConnection:
         """Return the connection that writes; a lake older than this package follows it.
@@ -209,7 +227,7 @@ _forked_from_an_open_lake = False
 
 def _note_fork() -> None:
     global _forked_from_an_open_lake
-    _forked_from_an_open_lake = any(one.has_readers or one.has_writer for one in _IN_FOLDERS)
+    _forked_from_an_open_lake = any(one.is_open for one in _IN_FOLDERS)
 
 
 os.register_at_fork(after_in_child=_note_fork)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanolake.contracts import arrow_schema
-from nanolake.errors import LakeError
+from nanolake.errors import LakeError, StoreError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,11 +24,16 @@ _WAIT_S = 60.0
 
 
 def ledger_rows(path: Path, name: str) -> pa.Table:
-    """Return one table of the ledger at ``path``, of one moment; raise `LakeError` if damaged."""
+    """Return one table of the ledger at ``path``, of one moment.
+
+    Raises `StoreError` where the file cannot be read now, `LakeError` where it is damaged.
+    """
     import pyarrow as pa
 
     try:
         return pa.Table.from_batches(_batches(path, name), schema=arrow_schema(name))
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"the ledger {path} cannot be read: {error}") from error
     except (sqlite3.Error, pa.ArrowException, OverflowError) as error:
         raise LakeError(
             f"the table {name} of {path} cannot be read: {error}: nanolake verify looks at the file"

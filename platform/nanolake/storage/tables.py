@@ -57,10 +57,10 @@ if TYPE_CHECKING:
 
     from nanolake.storage.models import ModelRegistry
 
+Answered = TypeVar("Answered")
 _TRY_AGAIN_S = (0.0, 2.0, 8.0)
 """Waits between the tries of one commit. The first is for writers that were quicker."""
 _ASK_AGAIN_S = (1.0, 4.0)
-Found = TypeVar("Found")
 _UNSEALED = (OSError, LakeError, QueryError, sqlite3.Error)
 """What may keep files from being hashed after their rows have landed: the next seal does it."""
 
@@ -194,13 +194,10 @@ class Lake:
         no history: its tables, as far as ``beside`` names them, are those of now (in a folder: of
         this moment). Raises `QueryError` for a moment that is not kept.
         """
-        connection = self.connections.reader(at).cursor()
-        try:
+        with self.connections.cursor(at) as connection:
             self.catalog.show_ledger(connection, beside)
             connection.execute("USE lake")
             yield connection
-        finally:
-            connection.close()
 
     def query(
         self,
@@ -223,11 +220,11 @@ class Lake:
 
     def _answer(
         self,
-        ask: Callable[[duckdb.DuckDBPyConnection], Found],
+        ask: Callable[[duckdb.DuckDBPyConnection], Answered],
         at: At | None = None,
         *,
         beside: Sequence[str] = (),
-    ) -> Found:
+    ) -> Answered:
         """Ask a connection, again where it was lost; raise `QueryError` or `StoreError`."""
         import duckdb
 
@@ -487,7 +484,7 @@ class Lake:
             self.follow()
 
 
-_LISTINGS = ("show", "information_schema", "duckdb_")
+_LISTINGS = ("show", "describe", "information_schema", "duckdb_", "sqlite_master", "pg_")
 """Words of questions that ask which tables there are."""
 
 
