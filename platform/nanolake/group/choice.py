@@ -184,8 +184,7 @@ class Scan:
         draws = [structureless(points, self.rng) for _ in range(self.settings.null_runs)]
         null, _ = self._null_silhouettes(draws, [k])
         mean, sd = null[k]
-        asked = max(least_margin(self.settings), NULL_SDS * sd)
-        return silhouette(distances(points), labels) - mean - asked
+        return silhouette(distances(points), labels) - mean - asked_margin(sd, self.settings)
 
     def cophenetic(self) -> tuple[float | None, float | None]:
         """Return the cophenetic correlation of the sample, and that of one population."""
@@ -221,12 +220,12 @@ class Choice:
 
 def stands_above(score: KScore | FinerScore, settings: GroupSettings) -> bool:
     """Return whether a silhouette is further above its null than chance and the setting allow."""
-    return score.margin >= asked_margin(score, settings)
+    return score.margin >= asked_margin(score.null_silhouette_sd, settings)
 
 
-def asked_margin(score: KScore | FinerScore, settings: GroupSettings) -> float:
-    """Return the margin that is asked of a score: the settings' and what chance allows."""
-    return max(least_margin(settings), NULL_SDS * score.null_silhouette_sd)
+def asked_margin(null_sd: float, settings: GroupSettings) -> float:
+    """Return the margin asked over a null of this sd: the settings' and what chance allows."""
+    return max(least_margin(settings), NULL_SDS * null_sd)
 
 
 def least_margin(settings: GroupSettings) -> float:
@@ -290,7 +289,8 @@ def _inertia(points: Floats, labels: Labels) -> float:
 
 def _no_groups(scores: tuple[KScore, ...], settings: GroupSettings) -> str:
     best = max(scores, key=lambda score: score.margin)
+    asked = asked_margin(best.null_silhouette_sd, settings)
     return (
         f"no groups: the silhouette furthest above data without structure, {best.silhouette:.3f} "
-        f"at K={best.k}, is {best.margin:.3f} above it; {asked_margin(best, settings):.3g} is asked"
+        f"at K={best.k}, is {best.margin:.3f} above it; {asked:.3g} is asked"
     )

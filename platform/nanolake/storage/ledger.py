@@ -40,7 +40,8 @@ _POSTGRES_TYPES = {
 Row = Mapping[str, Any] | sqlite3.Row
 Outcome = TypeVar("Outcome")
 _BATCH = 500
-_WAIT_S = 60.0
+WAIT_S = 60.0
+"""How long an SQLite ledger is waited for while another process has it."""
 _IDLE_S = 30.0
 _REACH_AGAIN_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -343,7 +344,7 @@ class SqliteDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        connection = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None)
         connection.row_factory = sqlite3.Row
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -519,9 +520,9 @@ def _ddl(name: str, types: Mapping[str, str]) -> str:
 
 def _use_wal(path: Path) -> None:
     """Switch the file's journal to WAL, which stays; SQLite itself does not wait with this one."""
-    deadline = time.monotonic() + _WAIT_S
+    deadline = time.monotonic() + WAIT_S
     while True:
-        connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from nanolake.contracts import arrow_schema
 from nanolake.errors import LakeError, StoreError
+from nanolake.storage.ledger import WAIT_S
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _BATCH_ROWS = 20_000
-_WAIT_S = 60.0
 
 
 def ledger_rows(path: Path, name: str) -> pa.Table:
@@ -45,7 +45,7 @@ def _batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
 
     schema = arrow_schema(name)
     place = f"{path.as_uri()}?mode=rw"  # nothing is made where there is none
-    with closing(sqlite3.connect(place, uri=True, timeout=_WAIT_S)) as connection:
+    with closing(sqlite3.connect(place, uri=True, timeout=WAIT_S)) as connection:
         cursor = connection.execute(f"SELECT {', '.join(schema.names)} FROM {name}")
         while rows := cursor.fetchmany(_BATCH_ROWS):
             columns = zip(*rows, strict=True)

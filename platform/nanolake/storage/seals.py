@@ -42,11 +42,13 @@ WHERE f.begin_snapshot >= SINCE AND t.begin_snapshot = (
     SELECT max(begin_snapshot) FROM {schema}.ducklake_table WHERE table_id = f.table_id)
 ORDER BY f.begin_snapshot, f.path
 """
-_TYPED = (
-    "SELECT path, CAST(path_is_relative AS BOOLEAN), kind, CAST(size_bytes AS BIGINT), "
-    "CAST(row_count AS BIGINT), CAST(begin_snapshot AS BIGINT), end_snapshot IS NULL, table_name, "
-    "table_path, schema_path FROM "
+_AS_FIELDS = (
+    "SELECT CASE WHEN CAST(path_is_relative AS BOOLEAN) THEN schema_path || table_path || path "
+    'ELSE path END AS path, table_name AS "table", kind, CAST(size_bytes AS BIGINT) AS size_bytes, '
+    "CAST(row_count AS BIGINT) AS row_count, CAST(begin_snapshot AS BIGINT) AS snapshot_id, "
+    "end_snapshot IS NULL AS current FROM "
 )
+"""The fields of `DataFile`: what the catalogue's database answers may be texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,9 @@ def listed(
 ) -> list[DataFile]:
     """Return the files that the catalogue names, those of snapshots from ``since`` on."""
     asked = catalog.native(_LISTED.replace("SINCE", str(since)))
-    return [_data_file(*row) for row in connection.execute(_TYPED + asked).fetchall()]
+    found = connection.execute(_AS_FIELDS + asked)
+    names = [column[0] for column in found.description]
+    return [DataFile(**dict(zip(names, row, strict=True))) for row in found.fetchall()]
 
 
 class Seals:
@@ -102,29 +106,6 @@ class Seals:
             with self._ledger.transaction() as session:
                 session.executemany("DELETE FROM data_file WHERE path = ?", gone)
         return len(gone)
-
-
-def _data_file(
-    path: str,
-    is_relative: bool,
-    kind: str,
-    size_bytes: int,
-    row_count: int,
-    begin_snapshot: int,
-    current: bool,
-    table: str,
-    table_path: str,
-    schema_path: str,
-) -> DataFile:
-    return DataFile(
-        path=f"{schema_path}{table_path}{path}" if is_relative else path,
-        table=table,
-        kind=kind,
-        size_bytes=size_bytes,
-        row_count=row_count,
-        snapshot_id=begin_snapshot,
-        current=current,
-    )
 
 
 def _row(folder: Folder, file: DataFile, now: float) -> tuple[object, ...] | None:
