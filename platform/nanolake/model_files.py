@@ -161,8 +161,12 @@ def write_onnx(
     return path
 
 
-def load_weights(module: Any, checkpoint: Path, *, remedy: str) -> None:
+def load_weights(
+    module: Any, checkpoint: Path, *, remedy: str, fit: Callable[[Any, Any], None] | None = None
+) -> None:
     """Put the weights of a checkpoint file into ``module``; no code in the file is run.
+
+    ``fit`` may change the weights read (first) to suit the module's own (second), by name.
 
     Raises `ModelError`, ending with ``remedy``, where the file is missing, is no checkpoint, or
     holds another network.
@@ -171,6 +175,8 @@ def load_weights(module: Any, checkpoint: Path, *, remedy: str) -> None:
 
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        if fit is not None:
+            fit(state, module.state_dict())
         module.load_state_dict(state)
     except (OSError, EOFError, LookupError, RuntimeError, TypeError, pickle.PickleError) as error:
         raise ModelError(

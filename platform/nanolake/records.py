@@ -72,9 +72,10 @@ class Segmentation:
     """Instances found in one picture.
 
     ``labels`` is (y, x), uint16 or uint32: 0 is background, particles are 1 … n without gaps, in
-    raster order of their first pixel. ``confidence`` is (n,) float32 in 0 … 1 or None where the
-    method gives none. ``excluded`` counts what was taken out, by reason (``border``, ``small``,
-    ``print``, ``outlier``, ``large``).
+    raster order of their first pixel. ``confidence`` is (n,) float32 in 0 … 1, and ``overlap``
+    (n,) float32 the mean number of further particles over or under the pixels of each; None where
+    the method gives none. ``excluded`` counts what was taken out, by reason (``border``,
+    ``small``, ``print``, ``outlier``, ``large``).
     """
 
     labels: NDArray[np.uint16] | NDArray[np.uint32]
@@ -83,6 +84,7 @@ class Segmentation:
     method: str
     excluded: Mapping[str, int] = field(default_factory=dict)
     confidence: NDArray[np.float32] | None = None
+    overlap: NDArray[np.float32] | None = None
 
     @property
     def count(self) -> int:

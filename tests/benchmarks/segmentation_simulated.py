@@ -1,16 +1,16 @@
 """Segmentation against simulated pictures, whose truth is known: agglomeration, and size bias.
 
 Degrees of agglomeration are those of the paper's Fig. S1: the same product lying apart, half
-overlapping and almost entirely overlapping. The truth of a covered particle is its visible part;
-a particle of which less than a quarter is visible is neither rewarded nor punished. Two mean
-diameters are compared with that of everything found that does not touch the border:
+overlapping and almost entirely overlapping. The truth of particles that share pixels is the label
+image, which gives each shared pixel to one of them; a particle that is left less than a quarter of
+itself is neither rewarded nor punished. What a chemist wants to know is the mean equivalent
+diameter of the whole particles. It is compared with that of what is found and does not touch the
+border:
 
-- visible: mean equivalent diameter of the visible parts. What a perfect label image would give.
-- whole: mean equivalent diameter of the same particles' whole outlines. What a chemist wants to
-  know; with overlap even a perfect label image falls short of it.
-
-The whole diameter is also compared with what is found convex alone (`CONVEX`): this product is
-convex, so an outline that is not holds several particles, or part of one.
+- all: everything. With overlap even a perfect label image falls short of the whole.
+- alone: what hardly another particle overlaps (`ALONE`), by the segmentation's own `overlap`.
+- convex: what is convex (`CONVEX`): this product is, so an outline that is not holds several
+  particles, or part of one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from segmentation_cases import SCORE_COLUMNS, Choice, percent, score_cells, table, timed
 
 from nanolake.features import measure
+from nanolake.records import Segmentation
 from nanolake.segment.score import Score, pool, score
 from nanolake.simulate.micrograph import simulate_micrograph
 from nanolake.simulate.settings import Family, MicrographSettings
@@ -40,18 +41,20 @@ DEGREES: dict[str, dict[str, Any]] = {
         "touching_fraction": 0.0, "overlap_fraction": 0.95, "overlap_depth": 0.95,
     },
 }  # fmt: skip
-SEEDS = tuple(range(101, 109))
+SEEDS = tuple(range(101, 125))
 CONVEX = 0.95
 """Least solidity (area over area of the convex hull) of an outline that counts as convex."""
+ALONE = 0.2
+"""Largest overlap of a particle that lies alone, as in the view ensemble."""
 AGGLOMERATION = """## Simulated agglomeration (truth known)
 
 {count} pictures a degree, 640 px, about 90 particles of 30 px each (cubes, plates, balls), every
-second one inverted (HAADF). Covered: the share of particles with more than a twentieth hidden
-under others. Truth is the visible part; particles of which less than a quarter is visible are
-neither rewarded nor punished. Mean diameter: of everything found, against the mean of the visible
-parts, and against the mean of the same particles' whole outlines; convex: the found ones of a
-solidity over 0.95 against the whole (a condition that SQL can ask for). Perfect: what a
-label image without a fault would get against the whole outlines.
+second one inverted (HAADF). Overlapped: the share of particles that have lost more than a twentieth
+of themselves to others in the true label image; particles left less than a quarter are neither
+rewarded nor punished. Mean diameters of what is found against the true mean of the whole particles,
+and the share of found particles that they are the mean of. **Alone**: `overlap < 0.2`; convex:
+`solidity > 0.95`; both: a condition in SQL each. Perfect: what a label image without a fault would
+get for all.
 
 """
 PIXEL_SIZES_NM = (0.2, 0.3, 0.5, 0.8)
@@ -73,14 +76,16 @@ A cell: two pictures of 640 px a side, 12 nm particles, blur 0.8 px, dose 150 un
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One picture: its score, and the equivalent diameters (px) of all whole particles."""
+    """One picture: its score, and equivalent diameters (px) of all particles off its border."""
 
     score: Score
-    found: np.ndarray
+    all: np.ndarray
+    alone: np.ndarray
     convex: np.ndarray
-    visible: np.ndarray
-    whole: np.ndarray
-    covered: float
+    both: np.ndarray
+    true: np.ndarray
+    perfect: np.ndarray
+    overlapped: float
 
 
 def agglomeration(choice: Choice) -> str:
@@ -94,9 +99,8 @@ def agglomeration(choice: Choice) -> str:
                 outcomes = list(workers.map(_overlapping, seeds, *repeated))
                 rows.append([method, degree, *_cells(outcomes)])
                 print(" | ".join(rows[-1]), flush=True)
-    header = ["method", "degree", "covered", *SCORE_COLUMNS, "mean diameter: visible px",
-              "found px", "found / visible", "found / whole", "convex / whole",
-              "perfect / whole", "convex, share of found"]  # fmt: skip
+    header = ["method", "degree", "overlapped", *SCORE_COLUMNS, "true mean diameter px", "all",
+              "**alone**", "convex", "both", "perfect"]  # fmt: skip
     return AGGLOMERATION.format(count=len(seeds)) + table(header, rows)
 
 
@@ -109,41 +113,51 @@ def _overlapping(seed: int, degree: str, method: str) -> Outcome:
     truth = picture.particles
     inside = ~truth["touches_border"]
     usable = inside & ~truth["hidden"]
-    found = timed(picture.pixels, method).found.labels
-    diameters, solidity = _uncut(picture.pixels, found)
+    found = timed(picture.pixels, method).found
+    diameter, alone, convex = _uncut(picture.pixels, found)
     return Outcome(
-        score=score(picture.labels, found, ignored=truth["label"][~usable]),
-        found=diameters,
-        convex=diameters[solidity > CONVEX],
-        visible=np.sqrt(4 * truth["area_px"][usable] / np.pi),
-        whole=truth["diameter_px"][usable],
-        covered=float((truth["visible_fraction"][inside] < 0.95).mean()),
+        score=score(picture.labels, found.labels, ignored=truth["label"][~usable]),
+        all=diameter,
+        alone=diameter[alone],
+        convex=diameter[convex],
+        both=diameter[alone & convex],
+        true=truth["diameter_px"][inside],
+        perfect=np.sqrt(4 * truth["area_px"][usable] / np.pi),
+        overlapped=float((truth["visible_fraction"][inside] < 0.95).mean()),
     )
 
 
-def _uncut(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Equivalent diameter (px) and solidity of the labels that do not touch the border."""
-    features = measure(pixels, labels)
+def _uncut(pixels: np.ndarray, found: Segmentation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Diameter (px) of the particles off the border, and which lie alone and are convex.
+
+    None lies alone where the method sees no overlap.
+    """
+    features = measure(pixels, found.labels)
     uncut = ~features["touches_border"]
-    areas = np.bincount(labels.ravel())[features["label"][uncut]]
-    return np.sqrt(4 * areas / np.pi), features["solidity"][uncut]
+    overlap = np.full(found.count, np.inf) if found.overlap is None else found.overlap
+    return (
+        features["equivalent_diameter_area_px"][uncut],
+        overlap[uncut] < ALONE,
+        features["solidity"][uncut] > CONVEX,
+    )
 
 
 def _cells(outcomes: list[Outcome]) -> list[str]:
-    names = ("found", "convex", "visible", "whole")
-    found, convex, visible, whole = (_mean([getattr(o, name) for o in outcomes]) for name in names)
-    ratios = (found / visible, found / whole, convex / whole, visible / whole)
-    covered = np.mean([outcome.covered for outcome in outcomes])
-    share = sum(o.convex.size for o in outcomes) / max(1, sum(o.found.size for o in outcomes))
-    return [
-        f"{covered:.0%}", *score_cells([outcome.score for outcome in outcomes]),
-        f"{visible:.1f}", f"{found:.1f}", *(percent(ratio - 1) for ratio in ratios), f"{share:.0%}",
-    ]  # fmt: skip
+    true, found, alone, convex, both, perfect = (
+        np.concatenate([getattr(outcome, name) for outcome in outcomes])
+        for name in ("true", "all", "alone", "convex", "both", "perfect")
+    )
+    overlapped = np.mean([outcome.overlapped for outcome in outcomes])
+    cells = [f"{overlapped:.0%}", *score_cells([outcome.score for outcome in outcomes])]
+    cells += [f"{true.mean():.1f}", percent(_mean(found) / true.mean() - 1)]
+    for chosen, mark in ((alone, "**"), (convex, ""), (both, "")):
+        off = percent(_mean(chosen) / true.mean() - 1)
+        cells.append(f"{mark}{off}{mark} ({chosen.size / max(found.size, 1):.0%})")
+    return [*cells, percent(_mean(perfect) / true.mean() - 1)]
 
 
-def _mean(diameters: list[np.ndarray]) -> float:
-    values = np.concatenate(diameters)
-    return float(values.mean()) if values.size else float("nan")
+def _mean(diameters: np.ndarray) -> float:
+    return float(diameters.mean()) if diameters.size else float("nan")
 
 
 def size_bias(choice: Choice) -> str:

@@ -398,6 +398,23 @@ def test_ensemble_by_hand(lake: Lake) -> None:
     )
 
 
+def test_particles_that_lie_alone_have_a_mean_of_their_own(filled: Fill) -> None:
+    sizes = [(10.0, 0.0), (12.0, 0.1), (30.0, 0.2), (40.0, 1.2), (None, 0.0)]
+    lake = filled(
+        {
+            **{name: TABLES[name] for name in ("lab", "experiment", "micrograph")},
+            "micrograph_location": TABLES["micrograph_location"],
+            "segmentation": TABLES["segmentation"],
+            "particle": [
+                particle(f"s1-{number}", "m1", nm, 20.0, overlap=overlap)
+                for number, (nm, overlap) in enumerate(sizes)
+            ],
+        }
+    )
+    (one,) = rows(lake, "FROM ensemble WHERE particle_count > 0")
+    near(one, {"alone_count": 2, "diameter_alone_mean_nm": 11.0, "diameter_mean_nm": 23.0})
+
+
 def test_experiments_and_pictures_without_particles_are_in_the_ensemble(filled: Fill) -> None:
     """Experiment a has a full and an empty picture, b an empty one, c none that was segmented."""
     lake = filled(
@@ -418,6 +435,8 @@ def test_experiments_and_pictures_without_particles_are_in_the_ensemble(filled: 
             "particle": [particle("s1-1", "m1", 10.0, 20.0), particle("s1-2", "m1", 14.0, 28.0)],
         }
     )  # fmt: skip
+    alone = "SELECT DISTINCT alone_count, diameter_alone_mean_nm FROM ensemble"
+    assert [tuple(one.values()) for one in rows(lake, alone)] == [(None, None)]
     counts = "micrograph_count AS m, empty_micrograph_count AS empty, particle_count AS p"
     found = rows(lake, f"SELECT {counts}, diameter_mean_nm AS nm FROM ensemble ORDER BY experiment")
     assert [tuple(one.values()) for one in found] == [(2, 1, 2, 12.0), (1, 1, 0, None),

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from nanolake.errors import SettingsError
 from nanolake.simulate import Family, MicrographSettings, SimulatedMicrograph, simulate_micrograph
+from nanolake.simulate.arrange import Placement
+from nanolake.simulate.stamp import Stamp
 from nanolake.simulate.superellipse import outline
+from nanolake.simulate.truth import Painted, paint
 
 QUIET = {
     "blur_px": 0.0,
@@ -241,6 +244,61 @@ def test_overlap_is_booked() -> None:
     np.testing.assert_allclose(seen[kept], whole[kept], rtol=0.05)
     hidden = table["visible_fraction"] < picture.settings.hidden_below
     np.testing.assert_array_equal(table["hidden"], hidden)
+
+
+def laid(*stamps: tuple[np.ndarray, int, int]) -> Painted:
+    """Paint masks, each centred at (y, x), into a frame of 60 x 90 px."""
+    made = [
+        Stamp(mask=mask, reserve=mask.view(np.uint8), depth=mask.astype(np.float32),
+              half=mask.shape[0] // 2, centroid_y=0.0, centroid_x=0.0, reach=1.0)
+        for mask, _, _ in stamps
+    ]  # fmt: skip
+    anchors = np.array([(y, x) for _, y, x in stamps])
+    settings = MicrographSettings(height_px=60, width_px=90)
+    return paint(settings, made, Placement(np.arange(len(made)), anchors))
+
+
+def disc(radius: int) -> np.ndarray:
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return y**2 + x**2 <= radius**2
+
+
+def test_equal_particles_halve_what_they_share_whichever_lies_on_top() -> None:
+    # Two discs of radius 16 whose centres are 20 px apart: the border is the column between them.
+    one = laid((disc(16), 30, 30), (disc(16), 30, 50))
+    other = laid((disc(16), 30, 50), (disc(16), 30, 30))
+    assert (one.labels[:, :40][one.labels[:, :40] > 0] == 1).all()
+    assert (one.labels[:, 41:][one.labels[:, 41:] > 0] == 2).all()
+    swapped = np.array([0, 2, 1])[other.labels]
+    apart = np.arange(90) != 40  # the middle column is a tie
+    np.testing.assert_array_equal(one.labels[:, apart], swapped[:, apart])
+    assert one.layers.sum() == 2 * disc(16).sum()
+    assert one.layers.max() == 2
+    np.testing.assert_array_equal(one.layers > 0, one.labels > 0)
+    np.testing.assert_array_equal(one.depth, one.layers)
+
+
+def test_a_small_particle_keeps_its_shape_before_a_large_one() -> None:
+    for stamps in (
+        ((disc(25), 30, 40), (disc(6), 30, 40)),
+        ((disc(6), 30, 40), (disc(25), 30, 40)),
+    ):
+        painted = laid(*stamps)
+        small = 1 + [mask.shape[0] for mask, _, _ in stamps].index(13)
+        assert (painted.labels == small).sum() > 0.85 * disc(6).sum()
+
+
+def test_layers_count_the_whole_area_of_a_heap() -> None:
+    picture = make(count=60, overlap_fraction=0.9, overlap_depth=0.9, hidden_below=0.0)
+    table = picture.particles
+    assert picture.layers.max() >= 3
+    assert not picture.layers[picture.printed].any()
+    np.testing.assert_array_equal(picture.layers > 0, picture.labels > 0)
+    # Within the frame what the layers sum up to is what the particles have together.
+    whole = np.bincount(picture.labels.ravel(), picture.layers.ravel())[1:]
+    inside = ~table["touches_border"]
+    found = np.sqrt(4 / np.pi * whole[inside]).mean()
+    assert found == pytest.approx(table["diameter_px"][inside].mean(), rel=0.05)
 
 
 def test_everything_is_hidden_when_all_must_be_seen_in_full() -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nanolake.contracts import get_table
 from nanolake.errors import NanolakeError, PictureError, SettingsError
+from nanolake.features import found_columns
 from nanolake.ingest import IngestSettings, check_pixels, plain_paths, read_pictures
 from nanolake.pipeline.picture import find_particles, measure_particles, read_labels, scale_of
 from nanolake.progress import Progress, silent
@@ -178,7 +179,6 @@ def _measure(
     import tifffile
 
     size, features, shapes = measure_particles(picture, found, pixel_size_nm, predictor)
-    sure = {} if found.confidence is None else {"confidence": found.confidence}
     tifffile.imwrite(out / f"{name}{LABELS_END}", found.labels, compression="zlib")
     overlay = write_overlay(
         out / f"{name}{OVERLAY_END}",
@@ -192,7 +192,11 @@ def _measure(
         count=len(features["label"]),
         excluded=found.excluded,
         pixel_size=size,
-        table={**features, **{column: shapes[column] for column in SHAPE_COLUMNS}, **sure},
+        table={
+            **features,
+            **{column: shapes[column] for column in SHAPE_COLUMNS},
+            **found_columns(found),
+        },
         overlay=overlay,
     )
 
@@ -209,6 +213,6 @@ def _reading_order(columns: Sequence[str]) -> list[str]:
     """Size first, then shape: the rest is for machines."""
     features = get_table("particle").columns_of("size", "shape")
     first = ["picture", "label", *(feature.name for feature in features), *SHAPE_COLUMNS,
-             "confidence"]  # fmt: skip
+             "confidence", "overlap"]  # fmt: skip
     known = [column for column in first if column in columns]
     return known + [column for column in columns if column not in known]

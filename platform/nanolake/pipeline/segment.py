@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nanolake import __version__
 from nanolake.contracts import conform
 from nanolake.engines import Engine
-from nanolake.features import measure
+from nanolake.features import found_columns, measure
 from nanolake.pipeline.forecast import Forecast, forecast
 from nanolake.pipeline.work import Job, Made, StageReport, new_run_id, run_jobs
 from nanolake.progress import Progress, silent
@@ -77,7 +77,7 @@ class SegmentTask:
             **features,
             **ids,
             "particle_id": particle_ids(item.segmentation_id, features["label"]),
-            "confidence": found.confidence,
+            **found_columns(found),
         }
         size_y_nm, size_x_nm = item.pixel_size_nm or (None, None)
         row = {

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nanolake import __version__
 from nanolake.contracts import get_table
 from nanolake.errors import PictureError, SettingsError
+from nanolake.features import found_columns
 from nanolake.free_memory import available_bytes
 from nanolake.ingest import IngestSettings, check_pixels, picture_suffixes, read_pictures
 from nanolake.pipeline.picture import find_particles, measure_particles, read_labels
@@ -123,11 +124,10 @@ class ShapeService:
             picture, found, asked.pixel_size_nm, self.predictor
         )
         kept = features if asked.features else {name: features[name] for name in _BRIEF}
-        sure = {} if found.confidence is None else {"confidence": found.confidence}
         return Answer(
             rows="particles",
             about=self._about(asked, picture, found, size),
-            columns={**_ordered(kept), **sure, **shapes},
+            columns={**_ordered(kept), **found_columns(found), **shapes},
         )
 
     def _read(self, asked: MicrographRequest, folder: Path) -> Picture:

@@ -82,6 +82,7 @@ def simulate_micrograph(settings: MicrographSettings, seed: int) -> SimulatedMic
     return SimulatedMicrograph(
         pixels=compress(settings, pixels),
         labels=labels,
+        layers=np.where(printed, np.uint8(0), painted.layers),
         printed=printed,
         particles=particles,
         pixel_size_nm=settings.pixel_size_nm,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from nanolake.simulate.settings import MicrographSettings
 from nanolake.simulate.stamp import Stamp
 
 Labels = NDArray[np.uint16]
+Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +26,17 @@ class SimulatedMicrograph:
     ``p``, ``d``, ``l_ratio`` (canonical), ``phi_rad``, ``diameter_nm`` and ``diameter_px``
     (equivalent circular diameter of the whole outline), ``centroid_y_px`` and ``centroid_x_px``
     (of the whole outline, pixel (0, 0) has its centre at 0, 0; may lie outside the frame),
-    ``area_px`` (pixels visible in the frame), ``visible_fraction`` (of its pixels within the
-    frame, not covered by another or by print), ``touches_border``, ``touches_print``, ``hidden``.
+    ``area_px`` (pixels in ``labels``), ``visible_fraction`` (of its pixels within the frame, those
+    that it has in ``labels``: not given to another, nor under print), ``touches_border``,
+    ``touches_print``, ``hidden``.
     """
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
     labels: Labels
-    """0 is background; the particle on top owns a pixel."""
+    """0 is background. Of several particles over a pixel that one owns it in which it lies deepest
+    (`paint`)."""
+    layers: NDArray[np.uint8]
+    """How many particles lie over each pixel; 0 under print."""
     printed: NDArray[np.bool_]
     """(y, x): True in the box of everything printed; outlines drawn over it do not count."""
     particles: Mapping[str, NDArray[Any]]
@@ -47,10 +52,11 @@ class SimulatedMicrograph:
 
 @dataclass(frozen=True, kw_only=True)
 class Painted:
-    """Stamps laid down: frame-sized depth and labels, and pixel counts of each, (m,)."""
+    """Stamps laid down: frame-sized depth, labels and layers, and pixel counts of each, (m,)."""
 
     depth: NDArray[np.float32]
     labels: Labels
+    layers: NDArray[np.uint8]
     whole_px: NDArray[np.int64]
     """Pixels of each particle, the part outside the frame included."""
     framed_px: NDArray[np.int64]
@@ -58,19 +64,63 @@ class Painted:
 
 
 def paint(settings: MicrographSettings, stamps: list[Stamp], placement: Placement) -> Painted:
-    """Lay the placed stamps down in order: depths add up, the later one owns a shared pixel."""
+    """Lay the placed stamps down: depths add up, a shared pixel goes where it lies deepest.
+
+    Electrons pass through all that lies over one another, and a picture does not tell which is on
+    top: to give shared pixels to the upper one would be a truth that nobody can know. Deepest is
+    the distance to the particle's outline over the cube of the largest one in it: equal particles
+    halve what they share, a small one keeps its shape before a large one.
+    """
     shape = settings.height_px, settings.width_px
     depth, labels = np.zeros(shape, np.float32), np.zeros(shape, np.uint16)
+    layers = np.zeros(shape, np.uint8)
     counts = np.zeros((2, len(placement.index)), np.int64)
-    pairs = zip(placement.index.tolist(), placement.anchors.tolist(), strict=True)
-    for order, (index, (y, x)) in enumerate(pairs):
-        stamp = stamps[index]
-        frame, own = _windows(shape, stamp.half, y, x)
+    for order, stamp, frame, own in _laid(shape, stamps, placement):
         mask = stamp.mask[own]
         depth[frame] += stamp.depth[own]
         labels[frame][mask] = order + 1
+        layers[frame] += mask
         counts[:, order] = np.count_nonzero(stamp.mask), np.count_nonzero(mask)
-    return Painted(depth=depth, labels=labels, whole_px=counts[0], framed_px=counts[1])
+    if layers.max(initial=0) > 1:
+        _share(labels, layers, _laid(shape, stamps, placement))
+    return Painted(
+        depth=depth, labels=labels, layers=layers, whole_px=counts[0], framed_px=counts[1]
+    )
+
+
+def _laid(
+    shape: tuple[int, int], stamps: list[Stamp], placement: Placement
+) -> Iterator[tuple[int, Stamp, Window, Window]]:
+    """Yield each stamp's number, itself, and the windows of `_windows`."""
+    pairs = zip(placement.index.tolist(), placement.anchors.tolist(), strict=True)
+    for order, (index, (y, x)) in enumerate(pairs):
+        stamp = stamps[index]
+        yield order, stamp, *_windows(shape, stamp.half, y, x)
+
+
+def _share(
+    labels: Labels,
+    layers: NDArray[np.uint8],
+    laid: Iterator[tuple[int, Stamp, Window, Window]],
+) -> None:
+    """Give each pixel of several layers to the particle in which it lies deepest."""
+    most = np.zeros(labels.shape, np.float32)
+    for order, stamp, frame, own in laid:
+        shared = stamp.mask[own] & (layers[frame] > 1)
+        if not shared.any():
+            continue
+        rank = _rank(stamp.mask)[own]
+        mine = shared & (rank > most[frame])
+        most[frame][mine] = rank[mine]
+        labels[frame][mine] = order + 1
+
+
+def _rank(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the distance to the outline over the cube of the largest one, 1 / px^2."""
+    import cv2
+
+    inside = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(inside / max(float(inside.max()), 1.0) ** 3, np.float32)
 
 
 def particle_table(
@@ -112,9 +162,7 @@ def particle_table(
     return labels, columns
 
 
-def _windows(
-    shape: tuple[int, int], half: int, y: int, x: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def _windows(shape: tuple[int, int], half: int, y: int, x: int) -> tuple[Window, Window]:
     """Return the part of the frame under a stamp and the part of the stamp within the frame."""
     frame, own = [], []
     for centre, length in zip((y, x), shape, strict=True):

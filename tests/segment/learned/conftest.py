@@ -45,11 +45,11 @@ def network(seed: int, channels: int) -> onnx.GraphProto:
     nearest = {"mode": "nearest", "nearest_mode": "floor"}
     nearest["coordinate_transformation_mode"] = "asymmetric"
     nodes.append(helper.make_node("Resize", [source, "", "four"], ["large"], **nearest))
-    made, more = convolution(rng, "large", "logits", channels, 3)
+    made, more = convolution(rng, "large", "logits", channels, 4)
     nodes += [*made, helper.make_node("Sigmoid", ["logits"], ["maps"])]
     grey, maps = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", count, "h", "w"])
-        for name, count in (("grey", 1), ("maps", 3))
+        for name, count in (("grey", 1), ("maps", 4))
     )
     return helper.make_graph(nodes, "small", [grey], [maps], tensors + more)
 

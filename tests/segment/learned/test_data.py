@@ -36,7 +36,7 @@ def test_a_seed_is_a_picture() -> None:
     assert not np.array_equal(a.grey, other.grey)
     assert a.grey.dtype == np.float32
     assert 0 <= a.grey.min() < a.grey.max() <= 1
-    assert a.maps.shape == (128, 128, 4)
+    assert a.maps.shape == (128, 128, 5)
     assert np.array_equal(a.maps[..., 0] > 0, a.labels > 0)
 
 
@@ -61,10 +61,10 @@ def test_maps_follow_the_picture_through_wear(seed: int) -> None:
     rng = np.random.default_rng(seed)
     grey, maps = worn_crop(disc(), 64, (0.5, 1.0), rng)
     assert grey.shape == (64, 64)
-    assert maps.shape == (4, 64, 64)
+    assert maps.shape == (5, 64, 64)
     assert grey.dtype == maps.dtype == np.float32
     assert 0 <= grey.min() <= grey.max() <= 1
-    assert 0 <= maps[:3].min() <= maps[:3].max() <= 1
+    assert 0 <= maps[:4].min() <= maps[:4].max() <= 1
     assert maps[0].std() > 0.1, "the disc covers a part of every crop of these seeds"
     assert abs(np.corrcoef(grey.ravel(), maps[0].ravel())[0, 1]) > 0.85
 
@@ -89,7 +89,7 @@ def test_batches_from_near_and_from_afar() -> None:
     assert len(batches) == len(SimulatedCrops(TINY, (0, 5, 0, 0), 12))
     shapes = {tuple(grey.shape) for grey, _ in batches}
     assert shapes == {(2, 1, 64, 64), (8, 1, 32, 32)}  # the same pixels in both
-    assert all(maps.shape == (len(grey), 4, *grey.shape[2:]) for grey, maps in batches)
+    assert all(maps.shape == (len(grey), 5, *grey.shape[2:]) for grey, maps in batches)
 
 
 def test_fixed_scenes_are_fixed_and_the_test_is_not_the_validation() -> None:

@@ -27,10 +27,10 @@ from nanolake.simulate.settings import MicrographSettings
 RULE = Decoding()
 
 
-def perfect_maps(labels, printed=None):
-    """Return the maps that the network is trained to give, (3, y, x) float32."""
+def perfect_maps(labels, printed=None, layers=None):
+    """Return the maps that the network is trained to give, (4, y, x) float32."""
     printed = np.zeros(labels.shape, bool) if printed is None else printed
-    maps = training_maps(labels, printed)[..., :3].transpose(2, 0, 1) / np.float32(255)
+    maps = training_maps(labels, printed, layers)[..., :4].transpose(2, 0, 1) / np.float32(255)
     return np.ascontiguousarray(maps, np.float32)
 
 
@@ -41,6 +41,14 @@ def disks(shape, *places):
     for number, (cy, cx, radius) in enumerate(places, start=1):
         labels[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = number
     return labels
+
+
+def sure_of(labels, *confidence, overlap=0.0):
+    """Return candidates of these confidences, all of one overlap."""
+    confidence = np.array([0, *confidence], np.float32)
+    return Candidates(
+        labels=labels, confidence=confidence, overlap=np.full_like(confidence, overlap)
+    )
 
 
 class Oracle:
@@ -111,25 +119,35 @@ def test_the_better_side_wins_where_two_scales_disagree():
     whole[2:8, 2:18] = 1
     halves = whole.copy()
     halves[2:8, 10:18] = 2
-    coarse = Candidates(labels=whole, confidence=np.array([0, 0.7], np.float32))
+    coarse = sure_of(whole, 0.7, overlap=1.0)
     for sure, count in ((0.6, 1), (0.8, 2)):
-        fine = Candidates(labels=halves, confidence=np.array([0, sure, sure], np.float32))
+        fine = sure_of(halves, sure, sure, overlap=0.5)
         found = merged(coarse, fine, RULE)
         assert found.labels.max() == count
         assert found.confidence[1:] == pytest.approx([0.7] if count == 1 else [sure, sure])
+        assert found.overlap[1:].tolist() == ([1.0] if count == 1 else [0.5, 0.5])
 
 
 def test_merging_numbers_without_gaps_and_keeps_what_only_one_scale_saw():
-    coarse = Candidates(
-        labels=disks((40, 40), (10, 10, 5)), confidence=np.array([0, 0.5], np.float32)
-    )
-    fine = Candidates(
-        labels=disks((40, 40), (30, 30, 5)), confidence=np.array([0, 0.9], np.float32)
-    )
+    coarse = sure_of(disks((40, 40), (10, 10, 5)), 0.5)
+    fine = sure_of(disks((40, 40), (30, 30, 5)), 0.9)
     found = merged(coarse, fine, RULE)
     assert found.labels[10, 10] == 1
     assert found.labels[30, 30] == 2
     assert found.confidence.tolist() == pytest.approx([0, 0.5, 0.9])
+
+
+def test_overlap_is_the_mean_number_of_further_particles():
+    # 10 x 12 pixels: over two columns of ten lies one more particle, over one of them a second
+    labels = np.zeros((20, 24), np.int32)
+    labels[4:14, 5:17] = 1
+    layers = (labels > 0).astype(np.uint8)
+    layers[4:14, 5:7] += 1
+    layers[4:14, 5] += 1
+    found = candidates(perfect_maps(labels, layers=layers), RULE)
+    assert found.overlap.tolist() == pytest.approx([0, 3 * 10 / 120], abs=0.01)
+    alone = candidates(perfect_maps(labels), RULE)
+    assert alone.overlap.tolist() == [0, 0]
 
 
 def test_overlaps_count_shared_pixels():
@@ -155,10 +173,7 @@ def test_cores_are_filled_but_not_the_gap_between_several_particles():
 
 
 def test_without_drops_and_numbers_anew():
-    found = Candidates(
-        labels=np.array([[0, 1, 2, 3]], np.int32),
-        confidence=np.array([0, 0.1, 0.2, 0.3], np.float32),
-    )
+    found = sure_of(np.array([[0, 1, 2, 3]], np.int32), 0.1, 0.2, 0.3)
     left = without(found, found.confidence == np.float32(0.2))
     assert left.labels.tolist() == [[0, 1, 0, 2]]
     assert left.confidence.tolist() == pytest.approx([0, 0.1, 0.3])
@@ -199,7 +214,7 @@ def test_confidence_is_in_the_order_of_the_labels():
 
     class Fixed:
         def maps(self, grey):
-            return maps if grey.shape == labels.shape else np.zeros((3, *grey.shape), np.float32)
+            return maps if grey.shape == labels.shape else np.zeros((4, *grey.shape), np.float32)
 
     got = segment_with(Fixed(), np.zeros(labels.shape, np.float32), SegmentSettings())
     assert found.labels.max() == 2

@@ -31,29 +31,31 @@ def losses_of(logits: list[float], maps: list[float]) -> dict[str, float]:
 
     class Always(torch.nn.Module):
         def forward(self, grey: Any) -> Any:
-            return torch.tensor(logits)[None, :, None, None].expand(len(grey), 3, *grey.shape[2:])
+            return torch.tensor(logits)[None, :, None, None].expand(len(grey), 4, *grey.shape[2:])
 
     module = SegmenterModule(TINY)
     module.network = Always()
-    truth = torch.tensor(maps)[None, :, None, None].expand(2, 4, 8, 8)
+    truth = torch.tensor(maps)[None, :, None, None].expand(2, 5, 8, 8)
     found = module._losses([torch.zeros(2, 1, 8, 8), truth])
     return {name: float(value) for name, value in found.items()}
 
 
 def test_losses_by_hand() -> None:
     # Logit 0 is probability 1/2: cross-entropy ln 2, here with weight 3. The distance 1/2 is right.
-    found = losses_of([0.0, 0.0, 0.0], [1.0, 0.0, 0.5, 3.0])
+    found = losses_of([0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.5, 1.0, 3.0])
     assert found["particle_loss"] == pytest.approx(3 * math.log(2))
     assert found["print_loss"] == pytest.approx(math.log(2))
     assert found["distance_loss"] == pytest.approx(0.0, abs=1e-6)
-    assert found["loss"] == pytest.approx((3 + TINY.print_weight) * math.log(2))
+    assert found["overlap_loss"] == pytest.approx(3 * math.log(2))
+    weights = 3 + TINY.print_weight + 3 * TINY.overlap_weight
+    assert found["loss"] == pytest.approx(weights * math.log(2))
     # a distance that is 0.5 off: beyond beta = 0.1 the loss is |gap| - beta / 2 = 0.45
-    assert losses_of([0, 0, 0.0], [0, 0, 1.0, 2.0])["distance_loss"] == pytest.approx(0.9)
+    assert losses_of([0, 0, 0, 0.0], [0, 0, 1.0, 0, 2.0])["distance_loss"] == pytest.approx(0.9)
 
 
 def test_overlap_by_hand() -> None:
-    assert losses_of([5, 0, 0.0], [1, 0, 0, 1.0])["overlap"] == 1
-    assert losses_of([-5, 0, 0.0], [1, 0, 0, 1.0])["overlap"] == 0
+    assert losses_of([5, 0, 0, 0.0], [1, 0, 0, 0, 1.0])["overlap"] == 1
+    assert losses_of([-5, 0, 0, 0.0], [1, 0, 0, 0, 1.0])["overlap"] == 0
 
 
 def trainer_of(**changes: Any) -> Any:

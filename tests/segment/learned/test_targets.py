@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nanolake.segment.learned.targets import loss_weights, training_maps
 
-PARTICLE, PRINT, DISTANCE, RADIUS = range(4)
+PARTICLE, PRINT, DISTANCE, OVERLAP, RADIUS = range(5)
 
 
 def blank(labels: np.ndarray) -> np.ndarray:
@@ -37,6 +37,14 @@ def test_touching_particles_are_parted_by_a_valley() -> None:
     assert (distance[2:9, 8] == 0).all()
     assert (distance[2:9, 9] > 0).all()
     assert distance[5, 2:8].max() == distance[5, 9:16].max() == 255
+
+
+def test_further_particles_are_counted_up_to_three() -> None:
+    labels = np.array([[0, 1, 1, 1, 2, 2]], np.uint16)
+    layers = np.array([[0, 1, 2, 3, 4, 9]], np.uint8)
+    maps = training_maps(labels, blank(labels), layers)
+    assert maps[0, :, OVERLAP].tolist() == [0, 0, 85, 170, 255, 255]
+    assert not training_maps(labels, blank(labels))[..., OVERLAP].any()
 
 
 def test_print_is_a_map_of_its_own() -> None:

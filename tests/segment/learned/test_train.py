@@ -99,6 +99,31 @@ def test_weights_to_start_from(made: Exports, tmp_path: Path) -> None:
     assert len(said["start_from_sha256"]) == 64
 
 
+def test_an_older_network_without_the_last_map_is_a_start(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    old = dict(SegmenterModule(TINY).state_dict())
+    rows = 4 * 3  # 2 x 2 pixels of each of the three maps that it had
+    for name in ("network.head.weight", "network.head.bias"):
+        old[name] = old[name][:rows]
+    path = tmp_path / "old.ckpt"
+    torch.save({"state_dict": old}, path)
+    begun = makers(SegmenterTrainSettings.short(**VALUES, start_from=path))[0]().state_dict()
+    assert len(begun["network.head.weight"]) == rows + 4
+    assert begun["network.head.weight"][rows:].any()
+    for name, value in old.items():
+        assert torch.equal(begun[name][: len(value)] if value.ndim else begun[name], value)
+
+
+def test_a_start_named_from_here_is_found_by_workers_elsewhere(
+    made: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (start,) = made.more
+    monkeypatch.chdir(start.parent)
+    make = makers(SegmenterTrainSettings.short(**VALUES, start_from=Path(start.name)))[0]
+    monkeypatch.chdir(tmp_path)
+    assert make() is not None
+
+
 def test_wrong_weights_to_start_from(made: Exports, tmp_path: Path) -> None:
     other = SegmenterTrainSettings.short(**{**VALUES, "channels": (4, 4, 4, 4, 8)})
     wrong = {
@@ -131,7 +156,7 @@ def test_scores_by_hand() -> None:
 
     labels = np.zeros((40, 40), np.uint16)
     labels[12:22, 9:19] = 1
-    maps = np.zeros((40, 40, 4), np.uint8)
+    maps = np.zeros((40, 40, 5), np.uint8)
     bright, dark = (
         Scene(np.full((40, 40), value, np.float32), maps, labels) for value in (1.0, 0.0)
     )

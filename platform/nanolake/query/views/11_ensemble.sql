@@ -2,6 +2,7 @@
 -- which shapes. micrograph_count are the segmented micrographs that are at home in it,
 -- empty_micrograph_count those of them in which no particle was kept.
 -- Sizes are equivalent circular diameters; nm is NULL where no pixel size is known.
+-- Alone are particles that hardly another one overlaps: they alone have their whole outline.
 -- Of equally frequent values the mode is the smallest.
 CREATE OR REPLACE VIEW ensemble AS
 WITH pictures AS (
@@ -27,6 +28,9 @@ SELECT
     quantile_cont(equivalent_diameter_area_nm::DOUBLE, 0.90) AS diameter_d90_nm,
     min(equivalent_diameter_area_nm) AS diameter_min_nm,
     max(equivalent_diameter_area_nm) AS diameter_max_nm,
+    CASE WHEN count(overlap) > 0 THEN
+        count(equivalent_diameter_area_nm) FILTER (overlap < 0.2) END AS alone_count,
+    avg(equivalent_diameter_area_nm) FILTER (overlap < 0.2) AS diameter_alone_mean_nm,
     avg(equivalent_diameter_area_px) AS diameter_mean_px,
     avg(feret_diameter_max_nm) AS feret_diameter_max_mean_nm,
     avg(aspect_ratio) AS aspect_ratio_mean,

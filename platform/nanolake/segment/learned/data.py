@@ -31,7 +31,7 @@ _FIRST = 8
 
 @dataclass(frozen=True)
 class Scene:
-    """One simulated micrograph: grey (y, x) float32 in 0 … 1, maps (y, x, 4) uint8, labels."""
+    """One simulated micrograph: grey (y, x) float32 in 0 … 1, maps (y, x, 5) uint8, labels."""
 
     grey: NDArray[np.float32]
     maps: NDArray[np.uint8]
@@ -59,7 +59,8 @@ def scene(
     if in_piles:
         settings = piled(settings, number)
     made = simulate_micrograph(settings, number)
-    return Scene(stretched(made.pixels), training_maps(made.labels, made.printed), made.labels)
+    maps = training_maps(made.labels, made.printed, made.layers)
+    return Scene(stretched(made.pixels), maps, made.labels)
 
 
 def fixed_scenes(count: int, side_px: int, *, purpose: int = _TEST) -> Iterator[Scene]:
@@ -72,8 +73,8 @@ def worn_crop(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Cut a crop at a random place, zoom (within ``zooms``), turn and contrast.
 
-    Returns grey (crop_px, crop_px) float32 in 0 … 1 and the maps (4, crop_px, crop_px) float32:
-    particle, print, distance in 0 … 1 and the weight.
+    Returns grey (crop_px, crop_px) float32 in 0 … 1 and the maps (5, crop_px, crop_px) float32:
+    particle, print, distance and overlap in 0 … 1 and the weight.
     """
     least = max(zooms[0], crop_px / min(made.grey.shape))
     zoom = float(np.exp(rng.uniform(np.log(least), np.log(max(least, zooms[1])))))
@@ -82,10 +83,11 @@ def worn_crop(
     box = slice(y, y + side), slice(x, x + side)
     kind = cv2.INTER_AREA if side > crop_px else cv2.INTER_LINEAR
     grey = cv2.resize(made.grey[box], (crop_px, crop_px), interpolation=kind)
-    maps = cv2.resize(made.maps[box], (crop_px, crop_px), interpolation=kind)
-    maps[..., 3] = cv2.resize(
-        made.maps[box][..., 3], (crop_px, crop_px), interpolation=cv2.INTER_NEAREST
+    smooth = cv2.resize(made.maps[box][..., :-1], (crop_px, crop_px), interpolation=kind)
+    radius = cv2.resize(
+        made.maps[box][..., -1], (crop_px, crop_px), interpolation=cv2.INTER_NEAREST
     )
+    maps = np.dstack([smooth, radius])
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
     grey, maps = (np.rot90(a[:, ::-1] if flip else a, turns) for a in (grey, maps))
     scaled = _as_float(maps, crop_px / side)
@@ -93,10 +95,10 @@ def worn_crop(
 
 
 def _as_float(maps: NDArray[np.uint8], zoom: float) -> NDArray[np.float32]:
-    """Return particle, print and distance in 0 … 1 and the weights, (4, y, x)."""
+    """Return particle, print, distance and overlap in 0 … 1 and the weights, (5, y, x)."""
     scaled = np.ascontiguousarray(maps.transpose(2, 0, 1), np.float32)
-    scaled[:3] /= 255.0
-    scaled[3] = loss_weights(maps[..., 3], zoom)
+    scaled[:-1] /= 255.0
+    scaled[-1] = loss_weights(maps[..., -1], zoom)
     return scaled
 
 

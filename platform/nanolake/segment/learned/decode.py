@@ -9,7 +9,7 @@ scales disagree about a place, the more confident answer is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from nanolake.segment.connected import connected, painted
 from nanolake.segment.instances import areas_of, renumbered
 from nanolake.segment.learned.depth import deepest, own_depth
+from nanolake.segment.learned.model import MOST_FURTHER
 from nanolake.segment.split import split_touching
 
 Labels = NDArray[np.int32]
 Map = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
-PARTICLE, PRINT, DISTANCE = 0, 1, 2
+PARTICLE, PRINT, DISTANCE, OVERLAP = 0, 1, 2, 3
 _STEPS = 16.0
 _LEAST_DEPTH = 1 / 32
 """Distances are ranked in steps of 1/64 of this scale's unit, see `split_touching`."""
@@ -36,11 +37,11 @@ _LEAST_DEPTH = 1 / 32
 class Decoding:
     """Constants of the decoding."""
 
-    level: float = 0.4
+    level: float = 0.35
     """Probability above which a pixel belongs to a particle."""
-    height: float = 0.25
+    height: float = 0.3
     """Least height of a summit of the distance above the saddle to the next."""
-    relative: float = 0.25
+    relative: float = 0.3
     """... and at least this share of its own height."""
     misfit: float = 0.35
     """Mean difference between predicted and own distance at which confidence is 0."""
@@ -54,22 +55,24 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """Particles of one picture: ``labels`` (y, x) int32, ``confidence`` (n + 1,) by label."""
+    """Particles of one picture: ``labels`` (y, x) int32; the others are (n + 1,), by label."""
 
     labels: Labels
     confidence: Map
+    overlap: Map
+    """Mean number of further particles over its pixels."""
 
 
 def candidates(maps: Map, rule: Decoding, *, coarse: bool = False) -> Candidates:
-    """Part the particles of one scale's maps (3, y, x) and say how sure each is."""
+    """Part the particles of one scale's maps (4, y, x) and say how sure each is."""
     depth = _inside(maps[PARTICLE], maps[PRINT], maps[DISTANCE], np.float32(rule.level))
     labels = split_touching(depth, height_px=rule.height * _STEPS, relative=rule.relative)
     depth = own_depth(labels, exact=False)
     radius = deepest(labels, depth)
-    confidence = _confidence(labels, depth, radius, maps, rule)
+    confidence, overlap = _judged(labels, depth, radius, maps, rule)
     if coarse:
         confidence *= np.minimum(radius / np.float32(rule.resolved_px), 1)
-    return Candidates(labels=labels, confidence=confidence)
+    return Candidates(labels=labels, confidence=confidence, overlap=overlap)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -84,28 +87,35 @@ def _inside(particle: Map, printed: Map, distance: Map, level: np.float32) -> An
     return depth
 
 
-def _confidence(labels: Labels, depth: Map, radius: Map, maps: Map, rule: Decoding) -> Map:
-    """Geometric mean of the agreement of the distances and the certainty of the pixels."""
-    count, sure, gap = _sums(
+def _judged(labels: Labels, depth: Map, radius: Map, maps: Map, rule: Decoding) -> tuple[Map, Map]:
+    """Return each label's confidence and overlap.
+
+    Confidence: geometric mean of the agreement of the distances and the certainty of the pixels.
+    """
+    count, sure, gap, further = _sums(
         labels.ravel(), maps[PARTICLE].ravel(), maps[DISTANCE].ravel(), depth.ravel(),
-        np.maximum(radius, np.float32(1e-6)),
+        maps[OVERLAP].ravel(), np.maximum(radius, np.float32(1e-6)),
     )  # fmt: skip
     many = np.maximum(count, 1)
     agreement = np.clip(1 - gap / many / rule.misfit, 0, 1)
     certainty = np.clip((sure / many - rule.level) / (1 - rule.level), 0, 1)
-    return np.asarray(np.sqrt(agreement * certainty), np.float32)
+    confidence = np.asarray(np.sqrt(agreement * certainty), np.float32)
+    return confidence, np.asarray(MOST_FURTHER * further / many, np.float32)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sums(labels: Labels, probability: Map, distance: Map, depth: Map, radius: Map) -> Any:
-    """Pixels, sum of probability and of the distances' difference by label, (3, n + 1)."""
-    sums = np.zeros((3, radius.size))
+def _sums(
+    labels: Labels, probability: Map, distance: Map, depth: Map, overlap: Map, radius: Map
+) -> Any:
+    """Pixels, sums of probability, of the distances' difference and of overlap, (4, n + 1)."""
+    sums = np.zeros((4, radius.size))
     for index in range(labels.size):
         label = labels[index]
         if label:
             sums[0, label] += 1
             sums[1, label] += probability[index]
             sums[2, label] += abs(distance[index] - depth[index] / radius[label])
+            sums[3, label] += overlap[index]
     return sums
 
 
@@ -118,7 +128,7 @@ def enlarged(found: Candidates, shape: tuple[int, int]) -> Candidates:
     inside = cv2.resize(inside, size, interpolation=cv2.INTER_LINEAR)
     labels = cv2.resize(grown(found.labels, 1), size, interpolation=cv2.INTER_NEAREST)
     labels[inside < 128] = 0
-    return Candidates(labels=labels, confidence=found.confidence)
+    return replace(found, labels=labels)
 
 
 def grown(labels: Labels, by_px: int) -> Labels:
@@ -163,10 +173,11 @@ def _joined(coarse: Candidates, keep_c: Flags, fine: Candidates, keep_f: Flags) 
     """Number the kept ones anew, first the coarse, then the fine, which lie on top."""
     number_c = np.where(keep_c, np.cumsum(keep_c), 0).astype(np.int32)
     number_f = np.where(keep_f, np.cumsum(keep_f) + keep_c.sum(), 0).astype(np.int32)
-    confidence = np.concatenate([[0.0], coarse.confidence[keep_c], fine.confidence[keep_f]])
+    zero = np.zeros(1, np.float32)
     return Candidates(
         labels=_overlaid(coarse.labels, number_c, fine.labels, number_f),
-        confidence=confidence.astype(np.float32),
+        confidence=np.concatenate([zero, coarse.confidence[keep_c], fine.confidence[keep_f]]),
+        overlap=np.concatenate([zero, coarse.overlap[keep_c], fine.overlap[keep_f]]),
     )
 
 
@@ -219,8 +230,12 @@ def without(found: Candidates, drop: Flags) -> Candidates:
     keep = ~drop
     keep[0] = False
     number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    confidence = np.concatenate([np.zeros(1, np.float32), found.confidence[keep]])
-    return Candidates(labels=renumbered(found.labels, number), confidence=confidence)
+    zero = np.zeros(1, np.float32)
+    return Candidates(
+        labels=renumbered(found.labels, number),
+        confidence=np.concatenate([zero, found.confidence[keep]]),
+        overlap=np.concatenate([zero, found.overlap[keep]]),
+    )
 
 
 def filled(labels: Labels) -> Labels:

@@ -22,7 +22,7 @@ def export_onnx(
     """Write ``network`` to ``path``: float32, free number, height and width of the pictures.
 
     Input ``grey`` (n, 1, h, w) in 0 … 1, h and w multiples of the stride; output ``maps``
-    (n, 3, h, w) in 0 … 1, in the order of `network.MAPS`. The normalisations are folded into the
+    (n, 4, h, w) in 0 … 1, in the order of `network.MAPS`. The normalisations are folded into the
     convolutions. Metadata: ``name``, ``card`` (JSON text), ``stride``, ``halo_px``, and
     ``bytes_per_px``, the working memory that a run takes for each pixel.
     """

@@ -42,10 +42,10 @@ _RING_PX = 3
 
 
 class Maps(Protocol):
-    """What gives the maps (3, y, x) of a picture: a `MapModel`."""
+    """What gives the maps (4, y, x) of a picture: a `MapModel`."""
 
     def maps(self, grey: Grey) -> Grey:
-        """Return particle, print and distance in 0 … 1 for grey (y, x) in 0 … 1."""
+        """Return particle, print, distance and overlap in 0 … 1 for grey (y, x) in 0 … 1."""
         ...
 
 
@@ -103,12 +103,14 @@ def _find(model: Maps, grey: Grey, settings: SegmentSettings, rule: Decoding) ->
     kept, excluded = keep_particles(found.labels, settings, on_print, drawn=drawn)
     if marks is not None:
         excluded["print"] += marks.count
+    number = _numbers_of(kept, drawn)
     return Segmentation(
         labels=kept,
         polarity=polarity,
         method="learned",
         excluded=excluded,
-        confidence=found.confidence[_numbers_of(kept, drawn)],
+        confidence=found.confidence[number],
+        overlap=found.overlap[number],
     )
 
 
@@ -137,7 +139,7 @@ def decoded(
     """
     found = competing(maps, rule, coarser)
     assert found is not None, "a picture is looked at on one scale at least"
-    return Candidates(labels=filled(found.labels), confidence=found.confidence)
+    return replace(found, labels=filled(found.labels))
 
 
 def competing(

@@ -1,7 +1,7 @@
 """Inference of the learned segmentation: ONNX Runtime only, no torch.
 
 The network's file is a contract with whoever exports it. Input ``grey`` (n, 1, h, w) float32 in
-0 … 1, output ``maps`` (n, 3, h, w) float32 in 0 … 1, with n, h and w free; metadata ``name``,
+0 … 1, output ``maps`` (n, 4, h, w) float32 in 0 … 1, with n, h and w free; metadata ``name``,
 ``card`` (JSON text), and the whole numbers ``stride``, ``halo_px`` and ``bytes_per_px``.
 """
 
@@ -26,8 +26,11 @@ SHIPPED = Path(
     str(resources.files("nanolake.segment.learned") / "weights" / "nanolake-segment.onnx")
 )
 """The weights that come with the package; the model card lies beside them."""
-MAPS = ("particle", "print", "distance")
-"""Probability of particle, probability of print, normalised distance to the particle's outline."""
+MAPS = ("particle", "print", "distance", "overlap")
+"""Probability of particle, probability of print, normalised distance to the particle's outline, and
+the number of further particles over the same pixel, over `MOST_FURTHER`."""
+MOST_FURTHER = 3
+"""More particles over one more are not told apart."""
 _NUMBERS = ("stride", "halo_px", "bytes_per_px")
 _FIXED_BYTES = 32 * 1024**2
 """What ONNX Runtime takes whatever the picture: measured 8 to 25 MB with small networks."""
@@ -58,10 +61,10 @@ class MapModel:
         self.core_px = padded_px(core_px, self.stride)
 
     def maps(self, grey: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the three `MAPS` of one picture.
+        """Return the `MAPS` of one picture.
 
         ``grey`` is (h, w), at least 1 x 1, grey values in 0 … 1, origin top left; it is not
-        changed. Returns (3, h, w) float32 in 0 … 1. Raises `ModelError` for other input.
+        changed. Returns (4, h, w) float32 in 0 … 1. Raises `ModelError` for other input.
         """
         self._check(grey)
         return map_tiles(

@@ -1,4 +1,4 @@
-"""The network: a picture in, three maps out. Plain convolutions, no global step.
+"""The network: a picture in, four maps out. Plain convolutions, no global step.
 
 A U-Net (Ronneberger et al. 2015) that folds 2 x 2 pixels into channels first, so that the widest
 convolutions run at half the resolution, and unfolds the maps at the end. Skips are added, not
@@ -22,7 +22,7 @@ HALO_PX = 192
 
 
 class SegmenterNetwork(nn.Module):
-    """Pictures (n, 1, h, w) float32 in 0 … 1 to logits (n, 3, h, w) of `MAPS`."""
+    """Pictures (n, 1, h, w) float32 in 0 … 1 to logits (n, 4, h, w) of `MAPS`."""
 
     def __init__(self, channels: tuple[int, ...] = (32, 48, 64, 96, 128)) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class SegmenterNetwork(nn.Module):
         self.unfold = nn.PixelShuffle(2)
 
     def forward(self, grey: Tensor) -> Tensor:
-        """Return the logits of the three maps."""
+        """Return the logits of the maps."""
         x = self.fold(grey - 0.5)
         skips: list[Tensor] = []
         for level, block in enumerate(self.down):
@@ -61,7 +61,7 @@ class Exported(nn.Module):
         self.network = network
 
     def forward(self, grey: Tensor) -> Tensor:
-        """Return the maps (n, 3, h, w) in 0 … 1."""
+        """Return the maps (n, 4, h, w) in 0 … 1."""
         return torch.sigmoid(self.network(grey))
 
 

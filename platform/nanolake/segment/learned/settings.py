@@ -47,6 +47,8 @@ class SegmenterTrainSettings(Settings):
     """Weight of the distance's loss beside the particles' cross-entropy."""
     print_weight: float = Field(default=0.5, ge=0.0)
     """Weight of the print's cross-entropy."""
+    overlap_weight: float = Field(default=0.5, ge=0.0)
+    """Weight of the cross-entropy of the further particles over a pixel."""
     validation_micrographs: int = Field(default=24, ge=1)
     """Micrographs of the fixed validation set, split over the workers."""
     test_micrographs: int = Field(default=96, ge=1)

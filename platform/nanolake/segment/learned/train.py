@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nanolake.model_files import Exports, described, export_model, load_weights, score_table
 from nanolake.segment.learned.evaluate import score_network
+from nanolake.segment.learned.model import MOST_FURTHER
 from nanolake.segment.learned.model import SHIPPED as SHIPPED
 from nanolake.segment.learned.settings import SegmenterTrainSettings
 
@@ -37,22 +38,25 @@ def makers(
 ) -> tuple[Callable[[], SegmenterModule], Callable[[], SegmenterData]]:
     """Return two picklable functions that build module and data where they are called.
 
-    With ``start_from`` the module starts from these weights. Raises `ModelError` where that file
+    With ``start_from`` the module starts from these weights; maps that they do not give yet start
+    from random ones. Raises `ModelError` where that file
     is missing, and there, where it does not hold them.
     """
     from nanolake.segment.learned.data import SegmenterData
 
     described(settings)  # a missing start file is told before any worker starts
+    if settings.start_from is not None:  # workers have folders of their own
+        settings = settings.model_copy(update={"start_from": settings.start_from.resolve()})
     return partial(_begun, settings), partial(SegmenterData, settings)
 
 
 def _begun(settings: SegmenterTrainSettings) -> SegmenterModule:
-    from nanolake.segment.learned.module import SegmenterModule
+    from nanolake.segment.learned.module import SegmenterModule, with_further_maps
 
     module = SegmenterModule(settings)
     if settings.start_from is not None:
         remedy = "give start_from a checkpoint of a network with the same channels"
-        load_weights(module, settings.start_from, remedy=remedy)
+        load_weights(module, settings.start_from, remedy=remedy, fit=with_further_maps)
     return module
 
 
@@ -108,8 +112,9 @@ def model_card(
             "",
             "**In**: grey pictures (n, 1, height, width), float32 in 0 … 1, as "
             "`nanolake.segment.grey.stretched` makes them; height and width multiples of 32. "
-            "**Out**: for each pixel the probability of particle, the probability of print, and "
-            "the distance to the outline of its own particle, 0 … 1 with 1 at the deepest point.",
+            "**Out**: for each pixel the probability of particle, the probability of print, "
+            "the distance to the outline of its own particle, 0 … 1 with 1 at the deepest point, "
+            f"and the number of further particles over the pixel, over {MOST_FURTHER}.",
             "",
             *_training_lines(s, card),
             "",
