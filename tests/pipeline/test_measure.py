@@ -31,8 +31,9 @@ def test_files_and_columns_of_one_picture(tmp_path: Path, discs: Any, write_tiff
     assert overlay.shape == (640, 512, 3)
     table = pd.read_csv(report.csv)
     assert list(table.columns[:2]) == ["picture", "label"]
-    assert set(table.columns[2:]) == {*FEATURES, *SHAPE_COLUMNS, "confidence"}
+    assert set(table.columns[2:]) == {*FEATURES, *SHAPE_COLUMNS, "confidence", "overlap"}
     assert table["confidence"].between(0, 1).all()
+    assert table["overlap"].between(0, 0.2).all(), "the discs lie apart"
     wanted = measure(pixels, labels, pixel_size_nm=(0.5, 0.5))
     for name in ("num_pixels", "area_nm2", "solidity", "centroid_x_px"):
         np.testing.assert_allclose(table[name], wanted[name], rtol=1e-5)

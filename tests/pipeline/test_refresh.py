@@ -89,6 +89,21 @@ def test_only_what_has_changed_is_made_anew(lake_copy: Lake) -> None:
     assert count(lake_copy, "(SELECT DISTINCT unit_key FROM morphology_row)") == 1
 
 
+def test_columns_that_an_older_lake_got_later_are_found_by_name(lake_copy: Lake) -> None:
+    """They stand last in its tables, and elsewhere in those of a new lake."""
+    writer = lake_copy.connections.writer()
+    for table, column, kind in [
+        ("particle", "area_nm2", "DOUBLE"),
+        ("morphology_row", "area_nm2", "FLOAT"),
+        ("ensemble_row", "diameter_mean_nm", "DOUBLE"),
+    ]:
+        writer.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        writer.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+    refresh(lake_copy)
+    rename(lake_copy, first_experiment(lake_copy))
+    assert_true(lake_copy)
+
+
 def test_what_another_process_commits_is_seen_at_once(lake_copy: Lake) -> None:
     """An open lake keeps what it found for the snapshot it found it in, and no longer."""
     refresh(lake_copy)

@@ -163,6 +163,7 @@ def test_a_picture_is_segmented_as_the_lake_segments_it(
     assert told_of["excluded"] == dict(found.excluded)
     assert (told_of["polarity"], answer["picture"]["name"]) == ("dark", "two.tif")
     assert rows(answer, "confidence") == pytest.approx(found.confidence)
+    assert rows(answer, "overlap") == pytest.approx(found.overlap)
 
 
 def form(**files: bytes) -> tuple[bytes, str]:

@@ -187,6 +187,7 @@ def session_views(
 
 
 def _ready(name: str, stale: Sequence[str], window: Mapping[str, str] | None) -> str:
+    """Joined by name: columns that a later nanolake added stand last in an older lake's tables."""
     rows = f"SELECT * EXCLUDE (unit_key, created_at) FROM lake.main.{name}_row"
     if not stale:
         return rows
@@ -194,7 +195,7 @@ def _ready(name: str, stale: Sequence[str], window: Mapping[str, str] | None) ->
     chosen = f"SELECT unnest([{texts}]) AS experiment_id"
     return (
         f"{narrowed(name, chosen, windows=window)} FROM {name} "
-        f"UNION ALL {rows} WHERE experiment_id NOT IN ({texts})"
+        f"UNION ALL BY NAME {rows} WHERE experiment_id NOT IN ({texts})"
     )
 
 

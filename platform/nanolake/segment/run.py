@@ -41,8 +41,8 @@ def segment(pixels: NDArray[Any], settings: SegmentSettings = _DEFAULTS) -> Segm
     Segmentation
         Labels uint16 (uint32 above 65,535 particles), 1 … n without gaps in raster order of
         each particle's first pixel; what was taken out is counted by reason. A picture without
-        particles, a constant one too, gives zero labels. No ``confidence`` is given by the
-        classical methods.
+        particles, a constant one too, gives zero labels. The classical methods give neither
+        ``confidence`` nor ``overlap``.
 
     Raises
     ------

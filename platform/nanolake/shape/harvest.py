@@ -21,9 +21,9 @@ from nanolake.simulate.crystal import Triples
 from nanolake.simulate.truth import SimulatedMicrograph
 
 FOUND_IOU = 0.5
-"""A mask is a crystal's where it overlaps the crystal's visible part so well: a detection."""
+"""A mask is a crystal's where it overlaps the crystal's part of the label map so well."""
 VISIBLE = 0.7
-"""Crystals of which less can be seen are left out: nobody could tell their shape."""
+"""Crystals that keep less of themselves in the label map are left out (overlaps, print)."""
 LEAST_PX = 12.0
 """Masks of a smaller equivalent diameter are left out."""
 
@@ -42,9 +42,9 @@ class Harvest:
     size_px: NDArray[np.float64]
     """Equivalent circular diameter of the mask in pixels of its micrograph."""
     iou: NDArray[np.float64]
-    """Intersection over union of the mask and the crystal's visible part."""
+    """Intersection over union of the mask and the crystal's part of the label map."""
     visible: NDArray[np.float64]
-    """Visible share of the crystal."""
+    """Share of the crystal that is its own in the label map."""
     seed: NDArray[np.int64]
     """Seed of its micrograph."""
 

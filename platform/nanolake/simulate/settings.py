@@ -144,7 +144,8 @@ class MicrographSettings(Settings):
     keep_inside: bool = False
     """Keep every particle clear of the picture's border."""
     hidden_below: float = Field(default=0.25, ge=0.0, le=1.0)
-    """A particle of whose area within the frame less than this is visible is listed as hidden."""
+    """A particle that keeps less than this of its area within the frame in the label map, since
+    others have the rest or print covers it, is listed as hidden."""
     stand_out: float = Field(default=0.0, ge=0.0, le=20.0)
     """Deepen each particle until its contrast is this many times the noise (and half as many times
     the unevenness of the film) about it, and leave out those that no depth makes visible; 0 leaves

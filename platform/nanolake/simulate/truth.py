@@ -36,7 +36,7 @@ class SimulatedMicrograph:
     """0 is background. Of several particles over a pixel that one owns it in which it lies deepest
     (`paint`)."""
     layers: NDArray[np.uint8]
-    """How many particles lie over each pixel; 0 under print."""
+    """How many particles lie over each pixel, at most 255; 0 under print."""
     printed: NDArray[np.bool_]
     """(y, x): True in the box of everything printed; outlines drawn over it do not count."""
     particles: Mapping[str, NDArray[Any]]

@@ -105,6 +105,25 @@ def test_a_fragmented_fine_scale_loses_against_a_coarse_one_that_agrees_with_its
     assert score(labels, found.labels).f1(2) == 1.0
 
 
+def test_an_unsure_heap_seen_from_afar_takes_no_sure_particle_away():
+    labels = disks((128, 256), *((64, x, 10) for x in range(20, 250, 30)))
+
+    class Dreamer(Oracle):
+        """At half the scale the row is one faint rod."""
+
+        def maps(self, grey):
+            if grey.shape != (64, 128):
+                return super().maps(grey)
+            rod = np.zeros(grey.shape, np.int32)
+            rod[22:42, 2:126] = 1
+            return perfect_maps(rod) * np.float32([0.6, 1, 1, 1])[:, None, None]
+
+    grey = np.where(labels > 0, 0.2, 0.7).astype(np.float32)
+    coarse = candidates(Dreamer(labels).maps(grey[::2, ::2]), RULE, coarse=True)
+    assert 0.5 < coarse.confidence[1] < SegmentSettings().min_confidence
+    assert segment_with(Dreamer(labels), grey, SegmentSettings()).count == 8
+
+
 def test_small_particles_beside_a_large_one_are_all_found():
     labels = disks((256, 256), (90, 90, 60), (200, 40, 5), (200, 60, 5), (40, 220, 6))
     found = segment_with(
@@ -205,10 +224,10 @@ def test_polarity_is_read_from_the_picture(inside, polarity):
     assert segment_with(Oracle(labels), grey, SegmentSettings()).polarity == polarity
 
 
-def test_confidence_is_in_the_order_of_the_labels():
-    # the left disk's distances are spoiled, so it must be the less confident one
+def test_confidence_and_overlap_are_in_the_order_of_the_labels():
+    # the left disk's distances are spoiled, so it must be the less confident one; over it lies one
     labels = disks((128, 128), (90, 30, 18), (30, 90, 18))
-    maps = perfect_maps(labels)
+    maps = perfect_maps(labels, layers=np.where(labels == 1, 2, 1).astype(np.uint8))
     maps[2][:, :64] *= 0.75
     found = decoded({1.0: maps}, RULE)
 
@@ -220,4 +239,5 @@ def test_confidence_is_in_the_order_of_the_labels():
     assert found.labels.max() == 2
     assert got.labels[30, 90] == 1  # raster order: the upper right one first
     assert got.confidence[0] > got.confidence[1]
+    assert got.overlap.tolist() == pytest.approx([0, 1])
     assert len(ZOOMS) > 1

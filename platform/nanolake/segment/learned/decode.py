@@ -51,6 +51,9 @@ class Decoding:
     """Part of a coarse candidate that fine ones must cover to be held against it in full."""
     resolved_px: float = 8.0
     """Inscribed radius below which a coarse scale's candidate loses confidence in proportion."""
+    least: float = 0.0
+    """Confidence below which a coarse scale's candidate is dropped at once: it would not be kept
+    in the end, so it may not stand against finer ones that would."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +75,8 @@ def candidates(maps: Map, rule: Decoding, *, coarse: bool = False) -> Candidates
     confidence, overlap = _judged(labels, depth, radius, maps, rule)
     if coarse:
         confidence *= np.minimum(radius / np.float32(rule.resolved_px), 1)
-    return Candidates(labels=labels, confidence=confidence, overlap=overlap)
+    found = Candidates(labels=labels, confidence=confidence, overlap=overlap)
+    return without(found, confidence < rule.least) if coarse else found
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -85,6 +85,7 @@ def _bright_tail(grey: Grey) -> bool:
 
 
 def _find(model: Maps, grey: Grey, settings: SegmentSettings, rule: Decoding) -> Segmentation:
+    rule = replace(rule, least=settings.min_confidence)
     fine, coarse = at_once(
         lambda: maps_by_zoom(model, grey, ZOOMS[:1]),
         lambda: competing(maps_by_zoom(model, grey, ZOOMS[1:]), rule),

@@ -210,8 +210,9 @@ def _check_ports(session: Any, file: Path) -> None:
     wanted = [("grey", "tensor(float)", 4, 1), ("maps", "tensor(float)", 4, len(MAPS))]
     if ports != wanted:
         raise ModelError(
-            f"{file} is an ONNX file, but no segmentation network: its ports are {ports} and not "
-            f"{wanted} (name, type, axes, channels); {_REMEDY}"
+            f"{file} is an ONNX file, but no segmentation network of this version: its ports are "
+            f"{ports} and not {wanted} (name, type, axes, channels); {_REMEDY}, or train the "
+            "checkpoint beside it on (start_from)"
         )
     shape = session.get_inputs()[0].shape
     if any(isinstance(shape[axis], int) for axis in (0, 2, 3)):

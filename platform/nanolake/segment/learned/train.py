@@ -39,8 +39,8 @@ def makers(
     """Return two picklable functions that build module and data where they are called.
 
     With ``start_from`` the module starts from these weights; maps that they do not give yet start
-    from random ones. Raises `ModelError` where that file
-    is missing, and there, where it does not hold them.
+    from random ones. Raises `ModelError` where that file is missing, and there, where it does not
+    hold them.
     """
     from nanolake.segment.learned.data import SegmenterData
 
