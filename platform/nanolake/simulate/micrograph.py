@@ -41,7 +41,7 @@ from nanolake.simulate.settings import MicrographSettings
 from nanolake.simulate.sites import Sites, find_sites
 from nanolake.simulate.stamp import Stamp, make_stamp
 from nanolake.simulate.texture import beam, film_depth, with_cloud
-from nanolake.simulate.truth import SimulatedMicrograph, paint, particle_table
+from nanolake.simulate.truth import SimulatedMicrograph, paint, particle_table, summed_depth
 from nanolake.simulate.visibility import seen
 
 
@@ -69,7 +69,7 @@ def simulate_micrograph(settings: MicrographSettings, seed: int) -> SimulatedMic
     film = film_depth(settings, stage_rng) if settings.on_support else None
     placement = arrange(settings, stamps, sites, place_rng, film)
     if film is None:
-        film = film_depth(settings, stage_rng, paint(settings, stamps, placement).depth)
+        film = film_depth(settings, stage_rng, summed_depth(settings, stamps, placement))
     stamps, placement = seen(settings, stamps, placement, film)
     painted = paint(settings, stamps, placement)
     film = with_cloud(settings, film, painted.depth)

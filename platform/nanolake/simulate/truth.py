@@ -72,20 +72,33 @@ def paint(settings: MicrographSettings, stamps: list[Stamp], placement: Placemen
     halve what they share, a small one keeps its shape before a large one.
     """
     shape = settings.height_px, settings.width_px
-    depth, labels = np.zeros(shape, np.float32), np.zeros(shape, np.uint16)
-    layers = np.zeros(shape, np.uint8)
+    labels, layers = np.zeros(shape, np.uint16), np.zeros(shape, np.uint8)
     counts = np.zeros((2, len(placement.index)), np.int64)
     for order, stamp, frame, own in _laid(shape, stamps, placement):
         mask = stamp.mask[own]
-        depth[frame] += stamp.depth[own]
         labels[frame][mask] = order + 1
         layers[frame] += mask
         counts[:, order] = np.count_nonzero(stamp.mask), np.count_nonzero(mask)
     if layers.max(initial=0) > 1:
         _share(labels, layers, _laid(shape, stamps, placement))
     return Painted(
-        depth=depth, labels=labels, layers=layers, whole_px=counts[0], framed_px=counts[1]
+        depth=summed_depth(settings, stamps, placement),
+        labels=labels,
+        layers=layers,
+        whole_px=counts[0],
+        framed_px=counts[1],
     )
+
+
+def summed_depth(
+    settings: MicrographSettings, stamps: list[Stamp], placement: Placement
+) -> NDArray[np.float32]:
+    """Return the optical depth (y, x) of all particles together."""
+    shape = settings.height_px, settings.width_px
+    depth = np.zeros(shape, np.float32)
+    for _, stamp, frame, own in _laid(shape, stamps, placement):
+        depth[frame] += stamp.depth[own]
+    return depth
 
 
 def _laid(

@@ -54,8 +54,8 @@ def test_losses_by_hand() -> None:
 
 
 def test_overlap_by_hand() -> None:
-    assert losses_of([5, 0, 0, 0.0], [1, 0, 0, 0, 1.0])["overlap"] == 1
-    assert losses_of([-5, 0, 0, 0.0], [1, 0, 0, 0, 1.0])["overlap"] == 0
+    assert losses_of([5, 0, 0, 0.0], [1, 0, 0, 0, 1.0])["iou"] == 1
+    assert losses_of([-5, 0, 0, 0.0], [1, 0, 0, 0, 1.0])["iou"] == 0
 
 
 def trainer_of(**changes: Any) -> Any:

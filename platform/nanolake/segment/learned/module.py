@@ -44,7 +44,7 @@ class SegmenterModule(NetworkModule):
         with torch.no_grad():
             found, true = logits[:, 0] > 0, particle > 0.5
             either = (found | true).sum().clamp(min=1)
-            overlap = (found & true).sum() / either
+            iou = (found & true).sum() / either
         return {
             "loss": of_particle
             + s.print_weight * of_print
@@ -54,7 +54,7 @@ class SegmenterModule(NetworkModule):
             "print_loss": of_print.detach(),
             "distance_loss": of_distance.detach(),
             "overlap_loss": of_overlap.detach(),
-            "overlap": overlap,
+            "iou": iou,
         }
 
 
