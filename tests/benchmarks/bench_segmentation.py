@@ -1,7 +1,7 @@
 """Score the segmentation methods on hand-labelled and simulated pictures; write the page.
 
 Run from the repository's root: ``python tests/benchmarks/bench_segmentation.py [--every N]
-[--only speed,emps,catalysts,simulated] [--methods threshold,…]``. Only a run of all
+[--only speed,emps,labels,catalysts,simulated] [--methods threshold,…]``. Only a run of all
 writes ``results/segmentation.md``. The hand-labelled pictures are in ``../shared/data``, for
 scoring only: nothing was trained on them, and no weights were chosen by them. A few constants (the
 rules of `threshold`, the decoding of `learned`) were chosen with the panels' scores in view.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from segmentation_cases import Choice
 from segmentation_hand import catalysts, panels
+from segmentation_labels import hand_outlines
 from segmentation_simulated import agglomeration, size_bias
 from segmentation_speed import REPEATS, speed
 
@@ -28,6 +29,7 @@ RESULTS = HERE.parent / "results" / "segmentation.md"
 SECTIONS: dict[str, Callable[[Choice], str]] = {
     "speed": lambda choice: speed(choice.methods, REPEATS if choice.every == 1 else 1),
     "emps": panels,
+    "labels": hand_outlines,
     "catalysts": catalysts,
     "simulated": lambda choice: agglomeration(choice) + "\n\n" + size_bias(choice),
 }

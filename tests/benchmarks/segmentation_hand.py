@@ -56,7 +56,7 @@ class Outcome:
 
 def panels(choice: Choice) -> str:
     """Return the section on EMPS: every method, as is, inverted and moved."""
-    paths = _pictures(EMPS, "*.png", choice)
+    paths = pictures(EMPS, "*.png", choice)
     rows = []
     with choice.pool() as workers:
         for method in choice.methods:
@@ -77,7 +77,7 @@ def _panel(case: Panel) -> Outcome:
     if case.kind == "inverted":
         pixels = 255 - pixels
     elif case.kind == "moved":
-        pixels = _moved(pixels)
+        pixels = moved(pixels)
     run = timed(pixels, case.method)
     right = run.found.polarity == ("bright" if case.kind == "inverted" else "dark")
     got = score(truth, run.found.labels)
@@ -85,7 +85,7 @@ def _panel(case: Panel) -> Outcome:
     return Outcome(got, shift, right, run.cpu_s_per_megapixel)
 
 
-def _moved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def moved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Move a picture's content to where its label image lies."""
     y, x = DISPLACED_PX
     by = np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
@@ -117,7 +117,7 @@ def _panel_cells(outcomes: list[Outcome]) -> list[str]:
 
 def catalysts(choice: Choice) -> str:
     """Return the section on boxes: pooled by method, then picture by picture."""
-    paths = _pictures(CATALYSTS, "*.jpg", choice)
+    paths = pictures(CATALYSTS, "*.jpg", choice)
     with choice.pool() as workers:
         counts = {
             method: list(workers.map(_boxes, paths, [method] * len(paths), chunksize=1))
@@ -152,7 +152,7 @@ def _by_picture(paths: list[Path], counts: dict[str, list[Counts]]) -> str:
     return table(["picture", "boxes", *counts], rows)
 
 
-def _pictures(folder: Path, pattern: str, choice: Choice) -> list[Path]:
+def pictures(folder: Path, pattern: str, choice: Choice) -> list[Path]:
     paths = sorted((folder / "images").glob(pattern))[:: choice.every]
     if not paths:
         raise SystemExit(f"no pictures {pattern} under {folder}/images: put the scoring set there")
