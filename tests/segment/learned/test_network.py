@@ -90,8 +90,8 @@ def test_the_graph_is_plain_convolutions(file: Path) -> None:
     import onnx
 
     kinds = Counter(node.op_type for node in onnx.load(file).graph.node)
-    assert kinds["SpaceToDepth"] == kinds["DepthToSpace"] == 1
-    known = {"Sub", "SpaceToDepth", "Conv", "Relu", "MaxPool", "Add", "Resize", "DepthToSpace"}
+    assert kinds["SpaceToDepth"] == kinds["ConvTranspose"] == 1
+    known = {"Sub", "SpaceToDepth", "Conv", "Relu", "MaxPool", "Add", "Resize", "ConvTranspose"}
     assert set(kinds) == known | {"Sigmoid"}  # no normalisation, no arithmetic with shapes
 
 

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nanolake.model_files import write_onnx
+from nanolake.segment.learned.model import MAPS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,7 +50,10 @@ def export_onnx(
         outputs=["maps"],
         free={"grey": {0: dim("n"), 2: height, 3: width}},
         properties=properties,
-        translations={torch.ops.aten.pixel_unshuffle.default: _space_to_depth()},
+        translations={
+            torch.ops.aten.pixel_unshuffle.default: _space_to_depth(),
+            torch.ops.aten.pixel_shuffle.default: _depth_to_space(len(MAPS)),
+        },
     )
 
 
@@ -92,3 +98,23 @@ def _space_to_depth() -> Any:
         return op.SpaceToDepth(self, blocksize=downscale_factor)
 
     return pixel_unshuffle
+
+
+def _depth_to_space(maps: int) -> Any:
+    """Return how ONNX writes PixelShuffle by 2: a transposed convolution that copies.
+
+    The same values as ONNX's own DepthToSpace, which ONNX Runtime (1.31) does on one thread and in
+    four times the time: 106 against 25 ms for four maps of 2048 x 2048.
+    """
+    import onnx
+    import onnxscript
+    from onnxscript import opset20 as op
+
+    copied = np.eye(4 * maps, dtype=np.float32).reshape(4 * maps, maps, 2, 2)
+    kernel = onnx.numpy_helper.from_array(copied)
+
+    def pixel_shuffle(self: onnxscript.FLOAT, upscale_factor: int) -> Any:
+        assert upscale_factor == 2
+        return op.ConvTranspose(self, op.Constant(value=kernel), strides=[2, 2])
+
+    return pixel_shuffle
