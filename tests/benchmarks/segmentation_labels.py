@@ -23,33 +23,36 @@ from segmentation_cases import Choice, table
 from segmentation_hand import DISPLACED_PX, EMPS, moved, pictures
 
 from nanolake.segment import SegmentSettings, segment
-from nanolake.segment.score import Score, pool, score
+from nanolake.segment.score import THRESHOLDS, Score, pool, score
 
 METHODS = ("learned", "threshold")
 DIRECTIONS = 48
 RADII_PX = tuple(itertools.pairwise((0, 8, 10, 12.5, 15, 20, 25, 35, 60, np.inf)))
 _STEP_PX = 0.25
 _FARTHEST = 2.0
-"""Rays end at so many radii; what is no single-valued curve about the centre is left out."""
-_STAR_SHAPED = 0.6
-"""Largest deviation of a distance from the mean radius, over that radius."""
+"""Rays end at so many radii."""
+_ROUND = 0.6
+"""Particles are left out where a distance is off by more than this part of the mean radius: long
+ones, and pairs that are wrong."""
 _DRAWS = 20
 _LEVEL = 0.9
 SECTION = """## How far the hand outlines can be trusted
 
-{count:,} particles of the panels (pictures moved) that both `learned` and `threshold` match.
-Standard deviations (px) of the error of the radius, of the place (both axes together) and of the
-shape, of hand outlines and of `learned`, told from the three sets of outlines
-(`segmentation_labels.py` says how; what the two methods err in together counts as the hand's).
-Offset: median of the hand outlines' radius less the mean of both methods'.
+{count:,} of the {both:,} particles of the panels (pictures moved) that both `learned` and
+`threshold` match; long ones are left out. Standard deviations (px) of the error of the radius,
+of the place along each axis and of the shape, of hand outlines and of `learned`, told from the
+three sets of outlines as if errors were normal and independent (`segmentation_labels.py` says
+how; what the two methods err in together counts as the hand's, and a variance that comes out
+below 0 is 0). Offset: median of the hand outlines' distance from the centre less the mean of
+both methods'.
 
 """
 CEILING = """
 
-What an outline **without any error** would get against hand outlines that scatter so: the share of
-pairs with an overlap of at least 0.9, and F1@0.9 with as many pairs as `learned` has (F1 {f1:.3f}
-at 0.5). The last line is the same sum for `learned`, to be compared with its true share of
-{own:.3f} of these pairs.
+What an outline **without any error** would get against hand outlines that are off so: the share
+of these pairs with an overlap of at least 0.9, drawn at random. The last line is the same sum
+for `learned`; its true share of these pairs is {own:.3f}. F1@0.9: that of `learned` on the moved
+pictures ({f1:.3f}, all particles) times the share over that of the last line.
 
 """
 Profiles = NDArray[np.float64]
@@ -57,7 +60,7 @@ Profiles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Seen:
-    """One panel: the score of `learned`, and profiles (n, 3, 48) of hand, learned, threshold."""
+    """One panel: the score of `learned`, profiles (n, 3, 48) of hand, `learned` and `threshold`."""
 
     score: Score
     profiles: Profiles
@@ -69,15 +72,15 @@ def hand_outlines(choice: Choice) -> str:
         seen = list(workers.map(_seen, pictures(EMPS, "*.png", choice), chunksize=2))
     profiles = np.concatenate([one.profiles for one in seen])
     size = np.sqrt((profiles[:, 0] ** 2).mean(axis=1))
-    shaped = np.abs(profiles / size[:, None, None] - 1).max(axis=(1, 2)) < _STAR_SHAPED
+    shaped = np.abs(profiles / size[:, None, None] - 1).max(axis=(1, 2)) < _ROUND
     profiles, size = profiles[shaped], size[shaped]
     parts = [profiles[(size >= low) & (size < high)] for low, high in RADII_PX]
     rows = [_row(*limits, part) for limits, part in zip(RADII_PX, parts, strict=True)]
     header = ["radius px", "particles", "offset", "hand: radius", "place", "shape",
               "learned: radius", "place", "shape"]  # fmt: skip
     own = float((_iou(profiles[:, 0], profiles[:, 1]) >= _LEVEL).mean())
-    f1 = pool([one.score for one in seen]).f1(0)
-    text = SECTION.format(count=len(profiles)) + table(header, rows)
+    f1 = pool([one.score for one in seen]).f1(THRESHOLDS.index(_LEVEL))
+    text = SECTION.format(count=len(profiles), both=shaped.size) + table(header, rows)
     return text + CEILING.format(f1=f1, own=own) + _ceilings([p for p in parts if len(p)], f1)
 
 
@@ -170,11 +173,16 @@ def _ceilings(parts: list[Profiles], f1: float) -> str:
         "**exact, pictures as they are**": (1.0, 1.0, False),
         "learned, pictures moved": (0.0, 1.0, True),
     }
-    rows = []
-    for name, (shifted, kept, erring) in cases.items():
-        hits = [_reached(part, shifted * displaced, kept, erring=erring) for part in parts]
-        share = float(np.concatenate(hits).mean())
-        rows.append([name, f"{share:.3f}", f"{share * f1:.3f}"])
+    shares = {
+        name: float(np.concatenate([
+            _reached(part, shifted * displaced, kept, erring=erring) for part in parts
+        ]).mean())
+        for name, (shifted, kept, erring) in cases.items()
+    }  # fmt: skip
+    rows = [
+        [name, f"{share:.3f}", f"{f1 * share / shares['learned, pictures moved']:.3f}"]
+        for name, share in shares.items()
+    ]
     return table(["outline", "share over 0.9", "F1@0.9"], rows)
 
 

@@ -13,7 +13,6 @@ from nanolake.segment.learned.decode import (
     Candidates,
     Decoding,
     candidates,
-    enlarged,
     filled,
     merged,
     overlaps,
@@ -48,10 +47,7 @@ def sure_of(labels, *confidence, overlap=0.0):
     """Return candidates of these confidences, all of one overlap."""
     confidence = np.array([0, *confidence], np.float32)
     return Candidates(
-        labels=labels,
-        particle=(labels > 0).astype(np.float32),
-        confidence=confidence,
-        overlap=np.full_like(confidence, overlap),
+        labels=labels, confidence=confidence, overlap=np.full_like(confidence, overlap)
     )
 
 
@@ -107,21 +103,6 @@ def test_a_fragmented_fine_scale_loses_against_a_coarse_one_that_agrees_with_its
     found = segment_with(oracle, np.zeros((256, 256), np.float32), SegmentSettings())
     assert found.count == 1
     assert score(labels, found.labels).f1(2) == 1.0
-
-
-@pytest.mark.parametrize("zoom", [0.5, 0.25, 0.125])
-def test_a_particle_known_from_afar_gets_the_outline_that_the_fine_scale_sees(zoom):
-    labels = disks((256, 256), (125.3, 130.6, 70.4))
-    size = round(256 * zoom), round(256 * zoom)
-    small = cv2.resize((labels > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
-    fine, maps = perfect_maps(labels), perfect_maps(small.astype(np.int32))
-    fine[2] = 0.0  # the fine scale sees where the edge is, and no particle
-    coarse = candidates(maps, RULE, coarse=True)
-    drawn = enlarged(coarse, fine[0], RULE).labels
-    steps = cv2.resize(coarse.labels, (256, 256), interpolation=cv2.INTER_NEAREST)
-    apart = [int(((got > 0) != (labels > 0)).sum()) for got in (drawn, steps)]
-    assert apart[0] < 0.7 * apart[1]
-    assert drawn.max() == 1
 
 
 def test_an_unsure_heap_seen_from_afar_takes_no_sure_particle_away():

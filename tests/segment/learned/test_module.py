@@ -53,7 +53,7 @@ def test_losses_by_hand() -> None:
     assert losses_of([0, 0, 0, 0.0], [0, 0, 1.0, 0, 2.0])["distance_loss"] == pytest.approx(0.9)
 
 
-def test_overlap_by_hand() -> None:
+def test_iou_by_hand() -> None:
     assert losses_of([5, 0, 0, 0.0], [1, 0, 0, 0, 1.0])["iou"] == 1
     assert losses_of([-5, 0, 0, 0.0], [1, 0, 0, 0, 1.0])["iou"] == 0
 

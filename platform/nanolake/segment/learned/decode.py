@@ -31,7 +31,6 @@ PARTICLE, PRINT, DISTANCE, OVERLAP = 0, 1, 2, 3
 _STEPS = 16.0
 _LEAST_DEPTH = 1 / 32
 """Distances are ranked in steps of 1/64 of this scale's unit, see `split_touching`."""
-_AROUND = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +58,9 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """Particles of one picture as one scale shows it.
-
-    ``labels`` (y, x) int32, ``particle`` (y, x) the probability of particle that they were drawn
-    by; the others are (n + 1,), by label.
-    """
+    """Particles of one picture: ``labels`` (y, x) int32; the others are (n + 1,), by label."""
 
     labels: Labels
-    particle: Map
     confidence: Map
     overlap: Map
     """Mean number of further particles over its pixels."""
@@ -81,9 +75,7 @@ def candidates(maps: Map, rule: Decoding, *, coarse: bool = False) -> Candidates
     confidence, overlap = _judged(labels, depth, radius, maps, rule)
     if coarse:
         confidence *= np.minimum(radius / np.float32(rule.resolved_px), 1)
-    found = Candidates(
-        labels=labels, particle=maps[PARTICLE], confidence=confidence, overlap=overlap
-    )
+    found = Candidates(labels=labels, confidence=confidence, overlap=overlap)
     return without(found, confidence < rule.least) if coarse else found
 
 
@@ -131,34 +123,16 @@ def _sums(
     return sums
 
 
-def enlarged(found: Candidates, particle: Map, rule: Decoding) -> Candidates:
-    """Put a coarser scale's candidates on the finer grid of ``particle`` (y, x), its probability.
-
-    What lies a pixel of the coarser scale or more within its outline stays. Up to a pixel outside
-    of it the outline is drawn anew, where the mean of both scales' probabilities crosses the level.
-    """
-    if found.labels.shape == particle.shape:
+def enlarged(found: Candidates, shape: tuple[int, int]) -> Candidates:
+    """Put a coarser scale's candidates on a finer grid (y, x), their outlines rounded."""
+    if found.labels.shape == shape:
         return found
-    size = particle.shape[1], particle.shape[0]
-    inside = (found.labels > 0).view(np.uint8)
-    within = cv2.resize(cv2.erode(inside, _AROUND), size, interpolation=cv2.INTER_NEAREST)
-    label = cv2.resize(grown(found.labels, 1), size, interpolation=cv2.INTER_NEAREST)
-    before = cv2.resize(found.particle, size, interpolation=cv2.INTER_CUBIC)
-    labels = _redrawn(label, within, before, particle, np.float32(2 * rule.level))
+    size = shape[1], shape[0]
+    inside = (found.labels > 0).view(np.uint8) * np.uint8(255)
+    inside = cv2.resize(inside, size, interpolation=cv2.INTER_LINEAR)
+    labels = cv2.resize(grown(found.labels, 1), size, interpolation=cv2.INTER_NEAREST)
+    labels[inside < 128] = 0
     return replace(found, labels=labels)
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _redrawn(
-    label: Labels, within: NDArray[np.uint8], coarse: Map, fine: Map, level: np.float32
-) -> Any:
-    """Keep the labels of what is ``within``, and of what two probabilities together call inside."""
-    labels = np.zeros_like(label)
-    for y in range(label.shape[0]):
-        for x in range(label.shape[1]):
-            if within[y, x] or coarse[y, x] + fine[y, x] > level:
-                labels[y, x] = label[y, x]
-    return labels
 
 
 def grown(labels: Labels, by_px: int) -> Labels:
@@ -206,7 +180,6 @@ def _joined(coarse: Candidates, keep_c: Flags, fine: Candidates, keep_f: Flags) 
     zero = np.zeros(1, np.float32)
     return Candidates(
         labels=_overlaid(coarse.labels, number_c, fine.labels, number_f),
-        particle=fine.particle,
         confidence=np.concatenate([zero, coarse.confidence[keep_c], fine.confidence[keep_f]]),
         overlap=np.concatenate([zero, coarse.overlap[keep_c], fine.overlap[keep_f]]),
     )
@@ -264,7 +237,6 @@ def without(found: Candidates, drop: Flags) -> Candidates:
     zero = np.zeros(1, np.float32)
     return Candidates(
         labels=renumbered(found.labels, number),
-        particle=found.particle,
         confidence=np.concatenate([zero, found.confidence[keep]]),
         overlap=np.concatenate([zero, found.overlap[keep]]),
     )

@@ -149,7 +149,7 @@ def competing(
     """As `decoded`, with the cores of hollow particles still open; None without any scale."""
     for zoom in sorted(maps):
         fine = candidates(maps[zoom], rule, coarse=zoom < 1)
-        found = fine if found is None else merged(enlarged(found, fine.particle, rule), fine, rule)
+        found = fine if found is None else merged(enlarged(found, fine.labels.shape), fine, rule)
     return found
 
 
