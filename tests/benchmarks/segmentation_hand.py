@@ -72,8 +72,7 @@ def panels(choice: Choice) -> str:
 
 
 def _panel(case: Panel) -> Outcome:
-    pixels = cv2.imread(str(case.path), cv2.IMREAD_GRAYSCALE)
-    truth = cv2.imread(str(EMPS / "labels" / case.path.name), cv2.IMREAD_UNCHANGED)
+    pixels, truth = read_panel(case.path)
     if case.kind == "inverted":
         pixels = 255 - pixels
     elif case.kind == "moved":
@@ -83,6 +82,13 @@ def _panel(case: Panel) -> Outcome:
     got = score(truth, run.found.labels)
     shift = _shift(truth, run.found.labels, got.pairs)
     return Outcome(got, shift, right, run.cpu_s_per_megapixel)
+
+
+def read_panel(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return a panel's picture and its label image."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    labels = cv2.imread(str(EMPS / "labels" / path.name), cv2.IMREAD_UNCHANGED)
+    return np.asarray(pixels, np.uint8), labels.astype(np.int32)
 
 
 def moved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -15,18 +15,20 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import center_of_mass, map_coordinates
 from segmentation_cases import Choice, table
-from segmentation_hand import DISPLACED_PX, EMPS, moved, pictures
+from segmentation_hand import DISPLACED_PX, EMPS, moved, pictures, read_panel
 
 from nanolake.segment import SegmentSettings, segment
 from nanolake.segment.score import THRESHOLDS, Score, pool, score
 
 METHODS = ("learned", "threshold")
 DIRECTIONS = 48
+ANGLES = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+_WEIGHTS = np.array([1.0, *[2.0] * (DIRECTIONS // 2 - 1), 1.0])
+"""How often each coefficient of a real profile stands in its sum of squares."""
 RADII_PX = tuple(itertools.pairwise((0, 8, 10, 12.5, 15, 20, 25, 35, 60, np.inf)))
 _STEP_PX = 0.25
 _FARTHEST = 2.0
@@ -85,8 +87,8 @@ def hand_outlines(choice: Choice) -> str:
 
 
 def _seen(path: Path) -> Seen:
-    pixels = moved(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
-    hand = cv2.imread(str(EMPS / "labels" / path.name), cv2.IMREAD_UNCHANGED).astype(np.int32)
+    pixels, hand = read_panel(path)
+    pixels = moved(pixels)
     found = [segment(pixels, SegmentSettings.build({"method": m})).labels for m in METHODS]
     scores = [score(hand, labels) for labels in found]
     learned, threshold = (dict(one.pairs.tolist()) for one in scores)
@@ -101,9 +103,8 @@ def _profiles(images: list[NDArray[np.integer]], trio: tuple[int, ...]) -> Profi
     masks = _cropped([labels == label for labels, label in zip(images, trio, strict=True)])
     y, x = np.mean([center_of_mass(mask) for mask in masks], axis=0)
     farthest = _FARTHEST * np.sqrt(masks[0].sum() / np.pi) + 2
-    angle = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
     along = np.arange(_STEP_PX / 2, farthest, _STEP_PX)
-    points = [y + np.outer(np.sin(angle), along), x + np.outer(np.cos(angle), along)]
+    points = [y + np.outer(np.sin(ANGLES), along), x + np.outer(np.cos(ANGLES), along)]
     inside = [
         map_coordinates(mask.astype(np.float32), points, order=1, mode="grid-constant")
         for mask in masks
@@ -125,10 +126,8 @@ def _row(low: float, high: float, part: Profiles) -> list[str]:
     if not len(part):
         return [limits, "0", *["none"] * 7]
     cells = []
-    for variance in _variances(part)[:2]:
-        weight = _weights()
-        powers = (variance[:1].sum(), (weight * variance)[1:2].sum(), (weight * variance)[2:].sum())
-        cells += [f"{np.sqrt(power):.2f}" for power in powers]
+    for power in _variances(part)[:2] * _WEIGHTS:
+        cells += [f"{np.sqrt(value):.2f}" for value in (power[0], power[1], power[2:].sum())]
     return [limits, f"{len(part):,}", f"{_offset(part):+.2f}", *cells]
 
 
@@ -155,17 +154,9 @@ def _robust(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((1.4826 * np.median(np.abs(values - middle), axis=0)) ** 2)
 
 
-def _weights() -> NDArray[np.float64]:
-    """How often each coefficient of a real profile stands in its sum of squares."""
-    weight = np.full(DIRECTIONS // 2 + 1, 2.0)
-    weight[[0, -1]] = 1.0
-    return weight
-
-
 def _ceilings(parts: list[Profiles], f1: float) -> str:
-    angle = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
     y, x = DISPLACED_PX
-    displaced = y * np.sin(angle) + x * np.cos(angle)
+    displaced = y * np.sin(ANGLES) + x * np.cos(ANGLES)
     cases = {
         "exact, pictures moved, grown by the hand's offset": (0.0, 0.0, False),
         "exact, pictures moved": (0.0, 1.0, False),
@@ -200,11 +191,8 @@ def _reached(
 
 
 def _noise(variance: NDArray[np.float64], count: int, rng: np.random.Generator) -> Profiles:
-    real = np.ones(variance.size, bool)
-    real[1:-1] = False
-    spread = np.sqrt(np.where(real, variance, variance / 2))
-    parts = rng.normal(size=(2, count, variance.size)) * spread
-    coefficients = parts[0] + np.where(real, 0.0, 1j * parts[1])
+    parts = rng.normal(size=(2, count, variance.size)) * np.sqrt(variance / _WEIGHTS)
+    coefficients = parts[0] + 1j * (_WEIGHTS - 1) * parts[1]
     return np.fft.irfft(coefficients * DIRECTIONS, DIRECTIONS, axis=1)
 
 
